@@ -1,0 +1,158 @@
+"""What a job may do, within what its node allows.
+
+The node bounds every job: its deny lists beat all, its allow list and its networks
+are the most a job can ask for, its rates are the most a job can get. ``narrow``
+checks a job against the node once, when it is loaded or admitted; each request is
+judged again by both lists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from .address_rule import AddressRule
+from .ports import DEFAULT_CONNECT_PORTS, DEFAULT_HTTP_PORTS, Ports
+from .rates import DEFAULT_RATE
+from .rules import NO_RULES, RuleSet, quoted
+
+__all__ = [
+    "AddressRule",
+    "JobPolicy",
+    "Network",
+    "NodePolicy",
+    "Policy",
+    "PolicyError",
+    "PolicyProblem",
+    "Ports",
+    "job_problems",
+    "narrow",
+]
+
+
+class Network(StrEnum):
+    """The network a job gets."""
+
+    NONE = "none"
+    HTTP = "http"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePolicy:
+    """What the node allows any job.
+
+    Attributes:
+        networks: Networks that jobs may ask for.
+        allow: Domains that jobs may ask for; ``None``: the jobs' own lists decide.
+        deny: Domains that no job reaches.
+        connect_ports: Opened for CONNECT by a rule without a port.
+        http_ports: Opened for plain HTTP by a rule without a port.
+        max_rate_up: Bytes/s; ``math.inf``: no bound.
+        max_rate_down: Bytes/s; ``math.inf``: no bound.
+        deny_addresses: Never dialled, whatever name led there.
+        allow_addresses: Exceptions to the guard against special-purpose addresses.
+    """
+
+    networks: tuple[Network, ...] = (Network.NONE, Network.HTTP)
+    allow: RuleSet | None = None
+    deny: RuleSet = NO_RULES
+    connect_ports: Ports = DEFAULT_CONNECT_PORTS
+    http_ports: Ports = DEFAULT_HTTP_PORTS
+    max_rate_up: float = math.inf
+    max_rate_down: float = math.inf
+    deny_addresses: tuple[AddressRule, ...] = ()
+    allow_addresses: tuple[AddressRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobPolicy:
+    """What one job asks for.
+
+    Attributes:
+        network: Nothing said means no network.
+        domains: What it may reach; needed for ``http`` and for nothing else.
+        deny: What it may not reach, of these.
+        rate_up: Bytes/s; ``math.inf``: unlimited.
+        rate_down: Bytes/s; ``math.inf``: unlimited.
+    """
+
+    network: Network = Network.NONE
+    domains: RuleSet = NO_RULES
+    deny: RuleSet = NO_RULES
+    rate_up: float = DEFAULT_RATE
+    rate_down: float = DEFAULT_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A job within its node: what a decision is made with."""
+
+    job: JobPolicy
+    node: NodePolicy
+
+
+class PolicyProblem(NamedTuple):
+    """Why a job is not accepted.
+
+    Attributes:
+        keys: The keys of the job that the problem depends on; it shows at the first.
+        message: What is wrong and what to do.
+    """
+
+    keys: tuple[str, ...]
+    message: str
+
+
+class PolicyError(ValueError):
+    """A job that contradicts itself or asks for more than its node allows."""
+
+    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{problem.keys[0]}: {problem.message}" for problem in self.problems))
+
+
+def narrow(job: JobPolicy, node: NodePolicy) -> JobPolicy:
+    """Accept a job on a node, with its rates bounded by the node's.
+
+    Raises:
+        PolicyError: All the reasons why not; each domain outside the node's list is named.
+    """
+    problems = job_problems(job, node)
+    if problems:
+        raise PolicyError(problems)
+    return replace(
+        job,
+        rate_up=min(job.rate_up, node.max_rate_up),
+        rate_down=min(job.rate_down, node.max_rate_down),
+    )
+
+
+def job_problems(job: JobPolicy, node: NodePolicy) -> list[PolicyProblem]:
+    """List all reasons why the node does not accept the job."""
+    problems: list[PolicyProblem] = []
+    if job.network not in node.networks:
+        accepted = ", ".join(node.networks) or "nothing"
+        problems.append(
+            PolicyProblem(("network",), f'the node does not accept "{job.network}", only: {accepted}')
+        )
+    if job.network is not Network.HTTP:
+        problems += [
+            PolicyProblem((key, "network"), f'only for network "http", not for "{job.network}": leave it out')
+            for key, rules in (("domains", job.domains), ("deny", job.deny))
+            if rules
+        ]
+    elif not job.domains:
+        problems.append(PolicyProblem(("domains", "network"), 'network "http" needs at least one domain'))
+    elif node.allow is not None:
+        opened = node.connect_ports | node.http_ports
+        problems += [
+            PolicyProblem(
+                ("domains", "network"), f"{quoted(str(rule))} is not covered by the node's allow list"
+            )
+            for rule in node.allow.uncovered(job.domains, opened)
+        ]
+    return problems
