@@ -1,0 +1,49 @@
+"""Requests (or new DNS names) per second of one job, over aiolimiter.
+
+Takes what is there or refuses: nobody waits here, so that a job that floods gets
+its answer at once. Of aiolimiter only the arithmetic is used, never its queue.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from aiolimiter import AsyncLimiter
+
+
+class RequestLimiter:
+    """Grants ``per_s`` requests a second, and as many at once after a pause (at least 1).
+
+    The time comes from the running event loop: use one instance in one loop.
+
+    Args:
+        per_s: Requests per second; 0 means no limit.
+
+    Raises:
+        ValueError: ``per_s`` is negative.
+    """
+
+    __slots__ = ("_interval_s", "_limiter")
+
+    def __init__(self, per_s: float) -> None:
+        if not per_s >= 0.0:
+            raise ValueError(f"rate is {per_s} requests/s, expected 0 (no limit) or more")
+        self._interval_s = 1.0 / per_s if per_s else 0.0
+        burst = max(1.0, per_s)
+        self._limiter = AsyncLimiter(burst, burst * self._interval_s) if per_s else None
+
+    def take(self) -> float:
+        """Take leave for one request.
+
+        Returns:
+            0.0 if it is granted, else the seconds after which one will be there at the
+            latest (for Retry-After).
+        """
+        if self._limiter is None:
+            return 0.0
+        if not self._limiter.has_capacity():
+            return self._interval_s
+        # With capacity there acquire() ends at its first step: no task, no await, nobody waits.
+        with suppress(StopIteration):
+            self._limiter.acquire().send(None)
+        return 0.0
