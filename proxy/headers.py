@@ -1,0 +1,181 @@
+"""Heads as they go on: rebuilt from parsed values, never copied from the wire.
+
+Hop-by-hop fields and those that ``Connection`` names end here, in both directions;
+``Host`` and the framing are always our own, whatever ``Connection`` names. Every name
+and value comes from a head that the grammar accepted, so that none can hold a line
+end. No ``X-Forwarded-For`` is ever added.
+"""
+
+from __future__ import annotations
+
+from jobgate.config.host import Authority, host_text
+
+from .framing import Content, Headers
+from .head import RequestHead, ResponseHead
+
+# RFC 9110 §7.6.1, RFC 9112 appendix C.2.2. Content-Length is made anew from the parsed head,
+# Trailer has lost its meaning because trailers are dropped, HTTP2-Settings goes with h2c.
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_REQUEST_DROPS = _HOP_BY_HOP | {b"host"}
+#: Credentials for this proxy and challenges of another one (RFC 9110 §11.7).
+_PROXY_AUTH = b"proxy-auth"
+#: Only jobgate speaks in these fields.
+_OWN_PREFIX = b"x-jobgate-"
+_HTTP_1_0_DROPS = _REQUEST_DROPS | {b"expect"}
+_WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+_CLOSE = b"Connection: close\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_HTTP_PORT = 80
+# More digits are no sensible number of proxies, and int() of them is not free.
+_MAX_FORWARDS_DIGITS = 9
+
+
+def request_head_bytes(
+    head: RequestHead,
+    path: bytes,
+    authority: Authority,
+    *,
+    via: bytes,
+    job_header: tuple[bytes, bytes] | None = None,
+    close: bool = False,
+) -> bytes:
+    """Write the head of a request for the upstream, in origin-form.
+
+    An empty path becomes ``/``, or ``*`` for OPTIONS without a query.
+
+    Args:
+        path: Path and query, byte for byte as the client sent them.
+        authority: Of the request target; ``Host`` says this and nothing else.
+        via: Pseudonym; empty leaves ``Via`` out.
+        job_header: Name and value to set; the client's copies are removed.
+        close: Ask the upstream to close after its response.
+
+    Source: RFC 9112 §3.2.1, §3.2.2, §3.2.4; RFC 9110 §7.6.
+    """
+    # RFC 9110 §10.1.1: an expectation of an HTTP/1.0 client is ignored.
+    drops = _REQUEST_DROPS if head.minor else _HTTP_1_0_DROPS
+    if head.connection:
+        drops |= head.connection
+    if job_header is not None:
+        drops |= {job_header[0].lower()}
+    lines = [
+        b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, _origin_form(head.method, path), _host(authority))
+    ]
+    for name, value in head.headers:
+        key = name.lower()
+        if key in drops or key.startswith(_PROXY_AUTH):
+            continue
+        if key == b"max-forwards" and head.method == b"OPTIONS":
+            value = _one_less(value)
+        lines.append(b"%b: %b\r\n" % (name, value))
+    if via:
+        lines.append(b"Via: 1.%d %b\r\n" % (head.minor, via))
+    if job_header is not None:
+        lines.append(b"%b: %b\r\n" % job_header)
+    lines.append(_framing(head.content))
+    if head.upgrade is not None:
+        lines.append(_WEBSOCKET)
+    elif close:
+        lines.append(_CLOSE)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def response_head_bytes(head: ResponseHead, *, client_minor: int, close: bool, via: bytes) -> bytes:
+    """Write the head of a response for the client.
+
+    A chunked response goes to an HTTP/1.0 client without framing, which with
+    ``close`` is delimited by the end of the connection. Responses to HEAD and 304
+    keep the length they speak of; 1xx and 204 have none.
+
+    Args:
+        client_minor: Minor version of the request.
+        close: Say that the connection ends after this response; required where the
+            end delimits the content.
+        via: Pseudonym; empty leaves ``Via`` out.
+
+    Source: RFC 9112 §4, §6, §9.6; RFC 9110 §7.6, §8.6.
+    """
+    drops = _HOP_BY_HOP | head.connection if head.connection else _HOP_BY_HOP
+    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
+    for name, value in head.headers:
+        key = name.lower()
+        if key not in drops and not key.startswith((_PROXY_AUTH, _OWN_PREFIX)):
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if via:
+        lines.append(b"Via: 1.%d %b\r\n" % (head.minor, via))
+    if head.content.kind != "chunked" or client_minor:
+        lines.append(_response_framing(head))
+    if head.status == 101:
+        lines.append(_WEBSOCKET)
+    elif close and head.status >= 200:
+        lines.append(_CLOSE)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def field_value(headers: Headers, name: bytes) -> bytes:
+    """Join the values of a field; ``name`` is lower-case.
+
+    Source: RFC 9110 §5.3.
+    """
+    return b", ".join(value for key, value in headers if key.lower() == name)
+
+
+def max_forwards(head: RequestHead) -> int | None:
+    """Read how far an OPTIONS request may go; 0 is answered here. ``None``: no bound.
+
+    Source: RFC 9110 §7.6.2.
+    """
+    if head.method != b"OPTIONS":
+        return None
+    values = [value for key, value in head.headers if key.lower() == b"max-forwards" and _is_count(value)]
+    return min(map(int, values), default=None)
+
+
+def _host(authority: Authority) -> bytes:
+    host = host_text(authority.host) if authority.port == _HTTP_PORT else str(authority)
+    return host.encode("ascii")
+
+
+def _origin_form(method: bytes, path: bytes) -> bytes:
+    if path[:1] == b"/":
+        return path
+    if not path and method == b"OPTIONS":
+        return b"*"
+    return b"/" + path
+
+
+def _framing(content: Content) -> bytes:
+    if content.kind == "length":
+        return b"Content-Length: %d\r\n" % content.length
+    return _CHUNKED if content.kind == "chunked" else b""
+
+
+def _response_framing(head: ResponseHead) -> bytes:
+    if head.content.kind != "none" or head.status < 200 or head.status == 204:
+        return _framing(head.content)
+    if head.status == 205:
+        return b"Content-Length: 0\r\n"
+    length = field_value(head.headers, b"content-length")
+    return b"Content-Length: %b\r\n" % length if length else b""
+
+
+def _is_count(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _MAX_FORWARDS_DIGITS
+
+
+def _one_less(value: bytes) -> bytes:
+    return b"%d" % max(0, int(value) - 1) if _is_count(value) else value

@@ -1,0 +1,107 @@
+"""Request targets to an authority and a path (RFC 9112 §3.2).
+
+The forms a forward proxy accepts: authority-form with CONNECT, absolute-form with
+``http://``. Inside a tunnel that is read as plain HTTP, origin-form. Everything is
+judged on bytes; paths and queries stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobgate.config.host import Authority, HostError, parse_authority
+
+from .errors import BadRequest
+
+_SCHEME = b"http://"
+_HTTP_PORT = 80
+
+
+class Absolute(NamedTuple):
+    """An absolute-form target: where to, and what is left as origin-form.
+
+    ``path`` is byte for byte as sent, the query included; empty if there is neither.
+    """
+
+    authority: Authority
+    path: bytes
+
+
+def parse_connect(target: bytes) -> Authority:
+    """Read the target of CONNECT: ``host:port``, the port is required.
+
+    Raises:
+        BadRequest: Anything else (400).
+
+    Source: RFC 9112 §3.2.3, RFC 9110 §9.3.6.
+    """
+    if b"/" in target:
+        raise BadRequest('The target of CONNECT is "host:port", without scheme and path.')
+    try:
+        return parse_authority(target, None)
+    except HostError as error:
+        raise BadRequest(f"The target of CONNECT is invalid: {error}.") from None
+
+
+def parse_absolute(target: bytes) -> Absolute:
+    """Read an absolute-form target with scheme ``http``.
+
+    The authority ends at the first ``/`` or ``?``; a missing or empty port is 80.
+
+    Raises:
+        BadRequest: Another form or scheme, userinfo, a fragment, or an invalid host (400).
+
+    Source: RFC 9112 §3.2.2, RFC 9110 §4.2.1 and §4.2.4, RFC 3986 §3.2.
+    """
+    if target[:7].lower() != _SCHEME:
+        raise BadRequest(_form_hint(target))
+    if b"#" in target:
+        raise BadRequest("A request target has no fragment: leave out everything from the # on.")
+    end = target.find(b"/", 7)
+    query = target.find(b"?", 7, end if end >= 0 else len(target))
+    if query >= 0:
+        end = query
+    elif end < 0:
+        end = len(target)
+    try:
+        return Absolute(parse_authority(target[7:end], _HTTP_PORT), target[end:])
+    except HostError as error:
+        raise BadRequest(f"The host of the URL is invalid: {error}.") from None
+
+
+def parse_origin(target: bytes) -> bytes:
+    """Read an origin-form target: what a client sends inside a tunnel.
+
+    Raises:
+        BadRequest: Not an absolute path (400).
+
+    Source: RFC 9112 §3.2.1.
+    """
+    if target[:1] != b"/" or b"#" in target:
+        raise BadRequest('Inside this tunnel a request target is a path, as in "GET /index.html".')
+    return target
+
+
+def refuse_target(method: bytes, target: bytes) -> BadRequest | None:
+    """Say what is wrong with the target of a proxy request; ``None`` if nothing is."""
+    try:
+        if method == b"CONNECT":
+            parse_connect(target)
+        else:
+            parse_absolute(target)
+    except BadRequest as error:
+        return error
+    return None
+
+
+def _form_hint(target: bytes) -> str:
+    """Say what to write instead of a target that does not begin with ``http://``."""
+    if target[:8].lower() == b"https://":
+        return "An https:// URL is reached with CONNECT, not with GET: set https_proxy to this proxy."
+    if target[:1] == b"/":
+        return 'This is a forward proxy and no web server: the target is a URL, as in "GET http://host/path".'
+    if target == b"*":
+        return 'The target "*" asks the proxy itself, which serves nothing.'
+    if b"://" in target:
+        return "Only http:// URLs are served, and CONNECT for everything in TLS."
+    return 'The request target is not a URL, as in "http://host/path".'
