@@ -1,0 +1,227 @@
+"""Open one TCP connection to exactly one of the vetted addresses (happy eyeballs, RFC 8305).
+
+Edge: sockets and the loop. Names are never seen here and nothing is looked up: the
+kernel is given the address itself. ``loop.sock_connect`` is avoided, because uvloop
+hands the address to ``getaddrinfo`` once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, ip_address
+from itertools import chain, zip_longest
+
+from jobgate.config.host import Address
+
+from .errors import ProxyError, Reason
+
+# RFC 8305 §5 and §8, "Connection Attempt Delay": 250 ms recommended.
+ATTEMPT_DELAY_S = 0.25
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
+# The reason that tells most wins where several addresses failed differently.
+_TELLING = (
+    Reason.OVERLOADED,
+    Reason.CONNECT_REFUSED,
+    Reason.ADDRESS,
+    Reason.CONNECT_TIMEOUT,
+    Reason.CONNECT_UNREACHABLE,
+)
+_DETAILS = {
+    Reason.OVERLOADED: "The gate has no socket left for this connection. Try again later.",
+    Reason.CONNECT_REFUSED: "The origin refused the connection: nothing listens on this port.",
+    Reason.ADDRESS: "The connection reached another address than the one that was checked.",
+    Reason.CONNECT_TIMEOUT: "The origin did not answer in time.",
+    Reason.CONNECT_UNREACHABLE: "There is no route to the origin.",
+}
+
+
+async def dial(
+    addresses: Sequence[Address],
+    port: int,
+    *,
+    timeout_s: float,
+    receive_buffer_bytes: int | None,
+    attempt_delay_s: float = ATTEMPT_DELAY_S,
+    connect: Connect | None = None,
+) -> socket.socket:
+    """Return a connected non-blocking TCP socket with ``TCP_NODELAY``; the caller owns it.
+
+    The families take turns in the given order; the next address is tried when the
+    last one has failed or has not answered for ``attempt_delay_s``. The first
+    connection wins and all others are closed, also when the call is cancelled.
+
+    Args:
+        addresses: Vetted addresses, at least one; no other address is ever dialled.
+        port: TCP port.
+        timeout_s: Deadline of the whole dial in seconds.
+        receive_buffer_bytes: ``SO_RCVBUF``, set before connecting; ``None`` leaves it to the kernel.
+        attempt_delay_s: Seconds between the starts of two attempts.
+        connect: Connects a socket; for tests.
+
+    Raises:
+        ProxyError: ``connect-refused``, ``connect-unreachable``, ``connect-timeout``,
+            ``overloaded`` (no descriptor or memory), ``address`` (peer is not the address asked for).
+
+    Source: RFC 8305 §4, §5.
+    """
+    attempt = _Attempt(port, receive_buffer_bytes, connect or connect_socket)
+    try:
+        async with asyncio.timeout(timeout_s):
+            if len(addresses) == 1:
+                return await attempt.open(addresses[0])
+            return await _race(interleave(addresses), attempt, attempt_delay_s)
+    except TimeoutError:
+        raise _failure(Reason.CONNECT_TIMEOUT) from None
+
+
+def interleave(addresses: Sequence[Address]) -> list[Address]:
+    """Let the families take turns, beginning with the family of the first address (RFC 8305 §4)."""
+    first = [address for address in addresses if address.version == addresses[0].version]
+    second = [address for address in addresses if address.version != addresses[0].version]
+    return [address for address in chain.from_iterable(zip_longest(first, second)) if address is not None]
+
+
+class _Attempt:
+    """Opens one socket to one address; what all attempts of a dial have in common."""
+
+    __slots__ = ("_connect", "_port", "_receive_buffer_bytes")
+
+    def __init__(self, port: int, receive_buffer_bytes: int | None, connect: Connect) -> None:
+        self._port = port
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._connect = connect
+
+    async def open(self, address: Address) -> socket.socket:
+        try:
+            sock = _tcp_socket(address, self._receive_buffer_bytes)
+        except OSError as error:
+            raise _failure(_reason_of(error)) from error
+        try:
+            await self._connect(sock, (str(address), self._port))
+            _check_peer(sock, address)
+        except OSError as error:
+            sock.close()
+            raise _failure(_reason_of(error)) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.socket:
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def connect_socket(sock: socket.socket, address: SocketAddress) -> None:
+    """Connect a non-blocking socket to a numeric address; the caller sets the deadline.
+
+    Raises:
+        OSError: Not connected; the caller closes the socket.
+    """
+    code = sock.connect_ex(address)
+    if code in _IN_PROGRESS:
+        await _until_writable(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, "connect failed")
+
+
+async def _until_writable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    writable = loop.create_future()
+    loop.add_writer(sock, _finish, writable)
+    try:
+        await writable
+    finally:
+        loop.remove_writer(sock)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _check_peer(sock: socket.socket, address: Address) -> None:
+    peer: tuple[str, int] = sock.getpeername()
+    if peer[0] != str(address) and ip_address(peer[0]) != address:
+        raise _failure(Reason.ADDRESS)
+    if sock.getsockname() == peer:
+        # TCP simultaneous open: a free local port was both ends; nobody listens there.
+        raise _failure(Reason.CONNECT_REFUSED)
+
+
+async def _race(queue: list[Address], attempt: _Attempt, delay_s: float) -> socket.socket:
+    queue.reverse()
+    running: set[asyncio.Task[socket.socket]] = set()
+    failures: list[ProxyError] = []
+    try:
+        while queue or running:
+            if queue:
+                running.add(asyncio.create_task(attempt.open(queue.pop()), name="jobgate-dial"))
+            done, running = await asyncio.wait(
+                running, timeout=delay_s if queue else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            winner = _first_connected(done, failures)
+            if winner is not None:
+                return winner
+    finally:
+        _abandon(running)
+    raise min(failures, key=lambda failure: _TELLING.index(failure.reason))
+
+
+def _first_connected(
+    done: set[asyncio.Task[socket.socket]], failures: list[ProxyError]
+) -> socket.socket | None:
+    winner: socket.socket | None = None
+    for task in done:
+        try:
+            connected = task.result()
+        except ProxyError as failure:
+            failures.append(failure)
+            continue
+        if winner is None:
+            winner = connected
+        else:
+            connected.close()
+    return winner
+
+
+def _abandon(tasks: set[asyncio.Task[socket.socket]]) -> None:
+    """Close the losers: a cancelled attempt closes its own socket, a finished one is closed here.
+
+    Nothing is awaited, so that a cancellation cannot come between and lose the winner.
+    """
+    for task in tasks:
+        if not task.cancel() and task.exception() is None:
+            task.result().close()
+
+
+def _reason_of(error: OSError) -> Reason:
+    if error.errno == errno.ECONNREFUSED:
+        return Reason.CONNECT_REFUSED
+    if error.errno == errno.ETIMEDOUT:
+        return Reason.CONNECT_TIMEOUT
+    if error.errno in _EXHAUSTED:
+        return Reason.OVERLOADED
+    return Reason.CONNECT_UNREACHABLE
+
+
+def _failure(reason: Reason) -> ProxyError:
+    return ProxyError(reason, _DETAILS[reason])
