@@ -142,7 +142,7 @@ _IPV4 = _RangeTable(IPV4_RANGES)
 _IPV6 = _RangeTable(IPV6_RANGES)
 
 
-def _embedded_ipv4(kind: AddressClass, value: int) -> int | None:
+def _embedded(kind: AddressClass, value: int) -> int | None:
     """The IPv4 address that an IPv6 address of this class stands for, where the class fixes its place."""
     match kind:
         case AddressClass.MAPPED | AddressClass.COMPATIBLE | AddressClass.TRANSLATED | AddressClass.NAT64:
@@ -155,17 +155,28 @@ def _embedded_ipv4(kind: AddressClass, value: int) -> int | None:
             return None
 
 
-def _local_nat64_ipv4(value: int) -> tuple[int, ...]:
+def _local_nat64(address: IPv6Address) -> list[IPv4Address]:
     """Each IPv4 address that a local-use NAT64 address may stand for: prefixes of 48, 56, 64, 96 bits.
 
     Source: RFC 8215 §4, RFC 6052 §2.2 (bits 64 to 71 are left out).
     """
-    return (
+    value = int(address)
+    inside = (
         (value >> 64 & 0xFFFF) << 16 | value >> 40 & 0xFFFF,
         (value >> 64 & 0xFF) << 24 | value >> 32 & 0xFF_FFFF,
         value >> 24 & _LOW_32,
         value & _LOW_32,
     )
+    return [IPv4Address(candidate) for candidate in inside]
+
+
+def embedded_ipv4(address: Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 form leads to; ``None`` for any other address."""
+    if isinstance(address, IPv4Address):
+        return None
+    value = int(address)
+    inside = _embedded(_IPV6.find(value), value)
+    return None if inside is None else IPv4Address(inside)
 
 
 def classify(address: Address) -> AddressClass:
@@ -180,7 +191,7 @@ def classify(address: Address) -> AddressClass:
     if isinstance(address, IPv4Address):
         return _IPV4.find(value)
     form = _IPV6.find(value)
-    embedded = _embedded_ipv4(form, value)
+    embedded = _embedded(form, value)
     if embedded is None:
         return form
     inner = _IPV4.find(embedded)
@@ -205,14 +216,11 @@ def vet(address: Address, port: int, node: NodePolicy) -> AddressClass | None:
 
 def _denied(address: Address, port: int, rules: tuple[AddressRule, ...]) -> bool:
     candidates: list[Address] = [address]
-    if isinstance(address, IPv6Address):
-        value = int(address)
-        form = _IPV6.find(value)
-        embedded = _embedded_ipv4(form, value)
-        if embedded is not None:
-            candidates.append(IPv4Address(embedded))
-        elif form is AddressClass.LOCAL_NAT64:
-            candidates.extend(IPv4Address(inside) for inside in _local_nat64_ipv4(value))
+    inside = embedded_ipv4(address)
+    if inside is not None:
+        candidates.append(inside)
+    elif isinstance(address, IPv6Address) and classify(address) is AddressClass.LOCAL_NAT64:
+        candidates.extend(_local_nat64(address))
     return any(rule.contains(candidate, port) for rule in rules for candidate in candidates)
 
 
@@ -222,12 +230,8 @@ def _lifted(address: Address, port: int, found: AddressClass, rules: tuple[Addre
     single_only = found is AddressClass.METADATA
     if not any(rule.contains(address, port) and (rule.single or not single_only) for rule in rules):
         return False
-    if isinstance(address, IPv4Address):
+    inside = embedded_ipv4(address)
+    if inside is None:
         return True
-    value = int(address)
-    embedded = _embedded_ipv4(_IPV6.find(value), value)
-    if embedded is None:
-        return True
-    inside = IPv4Address(embedded)
-    inner = _IPV4.find(embedded)
+    inner = classify(inside)
     return inner is AddressClass.PUBLIC or _lifted(inside, port, inner, rules)

@@ -143,7 +143,8 @@ class Resolver:
         finally:
             flight.waiters -= 1
             if flight.waiters == 0:
-                self._end(name, flight)
+                flight.task.cancel()
+                del self._flights[name]
         if flight.task.cancelled():
             raise _closed()
         return flight.task.result()
@@ -154,11 +155,6 @@ class Resolver:
         task.add_done_callback(self._tasks.discard)
         flight = self._flights[name] = _Flight(task)
         return flight
-
-    def _end(self, name: Name, flight: _Flight) -> None:
-        flight.task.cancel()
-        if self._flights.get(name) is flight:
-            del self._flights[name]
 
     async def _query(self, name: Name) -> Answer:
         servers = self._servers or self._resolv_conf.value()

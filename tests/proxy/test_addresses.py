@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from jobgate.config.address_rule import AddressRule
 from jobgate.config.host import Address
 from jobgate.config.policy import NodePolicy
-from jobgate.proxy.addresses import IPV4_RANGES, IPV6_RANGES, NEVER_DIALLED, AddressClass, classify, vet
+from jobgate.proxy.addresses import (
+    IPV4_RANGES,
+    IPV6_RANGES,
+    NEVER_DIALLED,
+    AddressClass,
+    classify,
+    embedded_ipv4,
+    vet,
+)
 
 C = AddressClass
 
@@ -88,23 +97,21 @@ SPECIAL_EDGES = {
 }
 
 
-def edge_cases() -> list[tuple[str, AddressClass]]:
+def edge_cases() -> dict[Address, AddressClass]:
     """Both edges of every range and the neighbours outside it."""
-    cases: list[tuple[str, AddressClass]] = []
+    cases: dict[Address, AddressClass] = {}
     for text, kind, below, above in IPV4_EDGES + IPV6_EDGES:
         network = ip_network(text)
         first, last = network[0], network[-1]
-        cases += [(str(first), kind), (str(last), kind)]
-        if below is not None:
-            cases.append((str(first - 1), below))
-        if above is not None:
-            cases.append((str(last + 1), above))
-    return [(address, SPECIAL_EDGES.get(address, expected)) for address, expected in cases]
+        cases |= {first: kind, last: kind}
+        cases |= {} if below is None else {first - 1: below}
+        cases |= {} if above is None else {last + 1: above}
+    return cases | {ip_address(text): kind for text, kind in SPECIAL_EDGES.items()}
 
 
-@pytest.mark.parametrize(("text", "expected"), sorted(set(edge_cases())), ids=str)
-def test_classify_at_the_edges_of_every_range(text: str, expected: AddressClass) -> None:
-    assert classify(ip_address(text)) is expected
+@pytest.mark.parametrize(("address", "expected"), edge_cases().items(), ids=str)
+def test_classify_at_the_edges_of_every_range(address: Address, expected: AddressClass) -> None:
+    assert classify(address) is expected
 
 
 def test_every_range_of_the_table_has_its_edges_tested() -> None:
@@ -227,8 +234,7 @@ INNER = [text for text, *_ in IPV4_EDGES] + ["8.8.8.8/32"]
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"E5-{form.__name__}")
 @pytest.mark.parametrize("inner", INNER, ids=str)
-def test_vet_judges_the_embedded_ipv4(form: object, inner: str) -> None:
-    assert callable(form)
+def test_vet_judges_the_embedded_ipv4(form: Callable[[int], int], inner: str) -> None:
     for value in {int(ip_network(inner)[0]), int(ip_network(inner)[-1])} - {0, 1}:
         address = IPv6Address(form(value))
         found = vet(address, 443, NodePolicy())
@@ -239,6 +245,16 @@ def test_vet_judges_the_embedded_ipv4(form: object, inner: str) -> None:
             assert found is None
         else:
             assert found in {C.MAPPED, C.COMPATIBLE, C.TRANSLATED, C.SIX_TO_FOUR, C.TEREDO}
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_embedded_ipv4_is_found_in_every_form(form: Callable[[int], int]) -> None:
+    assert embedded_ipv4(IPv6Address(form(0x0102_0304))) == IPv4Address("1.2.3.4")
+
+
+@pytest.mark.parametrize("text", ["1.2.3.4", "::1", "2001:db8::102:304", "64:ff9b:1::102:304"], ids=str)
+def test_embedded_ipv4_is_nowhere_else(text: str) -> None:
+    assert embedded_ipv4(ip_address(text)) is None
 
 
 def node(*, allow: str = "", deny: str = "") -> NodePolicy:

@@ -154,6 +154,10 @@ async def test_dial_translates_system_errors(code: int, reason: Reason) -> None:
     assert open_sockets() == before
 
 
+async def test_dial_of_an_address_that_the_kernel_refuses_at_once_is_unreachable() -> None:
+    assert (await refusal([ip_address("255.255.255.255")], 443)).reason is Reason.CONNECT_UNREACHABLE
+
+
 async def test_dial_without_descriptors_is_overloaded() -> None:
     def none_left(*args: object) -> None:
         raise OSError(errno.EMFILE, "none left")
@@ -239,6 +243,22 @@ async def test_f13_next_address_is_tried_at_once_after_a_failure(port: int) -> N
     assert network.tried == ["127.0.0.2", "127.0.0.1"]
 
 
+async def test_f13_slow_address_wins_after_the_last_one_failed(port: int) -> None:
+    failed = asyncio.Event()
+
+    async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] == "127.0.0.2":
+            failed.set()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+        await failed.wait()
+        await asyncio.sleep(0)
+        await connect_socket(sock, address)
+
+    sock = await connected([LOOPBACK, OTHER], port, connect)
+    assert sock.getpeername() == ("127.0.0.1", port)
+    sock.close()
+
+
 async def test_first_address_alone_is_tried_within_the_delay(port: int) -> None:
     network = Network({LOOPBACK: LOOPBACK, OTHER: None})
     sock = await connected([LOOPBACK, OTHER], port, network.connect, delay_s=LONG_S)
@@ -312,3 +332,19 @@ async def test_connect_cancelled_on_the_way_leaves_the_loop_clean(listener: sock
         await dialling
     assert open_sockets() == before
     (await connected([LOOPBACK], port)).close()
+
+
+async def test_dial_cancelled_while_it_connects_closes_the_connection(
+    listener: socket.socket, port: int
+) -> None:
+    """The attempt has ended well, and the dial is cancelled before it sees that."""
+    before = open_sockets()
+
+    async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        await connect_socket(sock, address)
+        asyncio.get_running_loop().call_soon(dialling.cancel)
+
+    dialling = asyncio.ensure_future(connected([LOOPBACK, OTHER], port, connect, delay_s=LONG_S))
+    with pytest.raises(asyncio.CancelledError):
+        await dialling
+    assert open_sockets() == before

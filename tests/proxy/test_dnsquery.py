@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import dns.message
+import dns.update
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +239,10 @@ MATCHES = [
 @pytest.mark.parametrize(("wire", "expected"), [c[1:] for c in MATCHES], ids=[c[0] for c in MATCHES])
 def test_answers_compares_id_question_and_direction(wire: bytes, expected: bool) -> None:
     assert answers(QUERY, wire) is expected
+
+
+def test_update_message_is_no_answer() -> None:
+    assert read_answer(dns.update.UpdateMessage("test.").to_wire()) == Reply(Outcome.FAILED)
 
 
 @given(st.binary(max_size=80), st.booleans())

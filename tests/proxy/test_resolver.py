@@ -197,6 +197,13 @@ async def test_one_family_is_enough(reply: script.Reply) -> None:
         assert resolving.cached(N_TEST)
 
 
+async def test_family_without_addresses_does_not_hurry_the_other() -> None:
+    slow_a = [script.by_type(A=script.silence(), AAAA=script.nxdomain()), GOOD]
+    async with serving(slow_a) as server:
+        resolving = resolver(server, timeout_s=0.2, delay_s=0.0)
+        assert (await resolving.resolve(N_TEST)).addresses == (ip_address("192.0.2.7"),)
+
+
 async def test_incomplete_answer_is_asked_again_soon() -> None:
     clock = VirtualClock()
     async with serving(script.by_type(A=GOOD, AAAA=script.error("SERVFAIL"))) as server:
@@ -241,7 +248,8 @@ async def test_last_cancelled_waiter_leaves_nothing() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-        await resolving.close()
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert (open_sockets(), asyncio.all_tasks()) == (sockets, tasks)
 
 
@@ -266,6 +274,13 @@ async def test_close_ends_what_is_under_way_and_leaves_nothing() -> None:
         assert (open_sockets(), asyncio.all_tasks()) == (sockets, tasks)
         assert (await failure(resolving)).reason is Reason.DRAINING
         assert len(server.queries) == 2
+
+
+async def test_close_of_an_idle_resolver_ends_at_once() -> None:
+    resolving = resolver()
+    await resolving.close()
+    await resolving.close()
+    assert (await failure(resolving)).reason is Reason.DRAINING
 
 
 async def test_configured_hosts_come_before_the_file_and_the_servers(tmp_path: Path) -> None:

@@ -1,0 +1,330 @@
+"""One plain-HTTP exchange over an upstream wire (edge).
+
+The request goes up re-framed, the response comes down re-framed, at the job's rate;
+what the parsers did not accept never reaches the other side. A response that was cut
+looks cut to the client: nobody's content is completed for him (RFC 9112 §8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+from jobgate.ratelimit.fair import Lane
+
+from .content import Chunked, ContentTooLarge, KnownLength
+from .errors import ProxyError, Reason
+from .exchange import Exchange
+from .head import (
+    HeadLimits,
+    RequestHead,
+    ResponseHead,
+    check_partial_response,
+    find_head_end,
+    parse_response_head,
+)
+from .headers import response_head_bytes
+from .relay import End, Framing, Relay
+from .tunnel import IdleWatch, Tunnel
+from .wire import Wire
+
+#: Interim responses accepted in front of a final one; more is an upstream that plays with us.
+MAX_INTERIM = 32
+#: Methods that may be sent again when a kept connection turns out to be dead (RFC 9110 §9.2.2).
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+
+
+class Stale(Exception):
+    """A kept upstream connection had ended before it took anything: dial and send again."""
+
+
+class Cut(Exception):
+    """The exchange broke after the client was told something: only a reset is left to say."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """Both sides of an exchange and what it takes to move bytes between them.
+
+    A lane is this client connection's place in the job's queue, ``None`` without a limit.
+    """
+
+    client: Wire
+    upstream: Wire
+    up_lane: Lane | None
+    down_lane: Lane | None
+    up_piece_bytes: int
+    down_piece_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardOptions:
+    """What of the configuration matters here."""
+
+    limits: HeadLimits
+    max_content_bytes: int
+    response_s: float
+    idle_s: float
+    half_closed_s: float
+    via: bytes
+
+
+async def pay(lane: Lane | None, amount_bytes: int, piece_bytes: int) -> None:
+    """Wait for the tokens of bytes that are held, in pieces that the queue can serve."""
+    if lane is None:
+        return
+    while amount_bytes > 0:
+        n = min(amount_bytes, piece_bytes)
+        amount_bytes -= n
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if lane.request(n, partial(_grant, granted)):
+            continue
+        try:
+            await granted
+        except asyncio.CancelledError:
+            lane.cancel()
+            raise
+
+
+def _grant(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)
+
+
+class Forward:
+    """Sends one request and brings its response back.
+
+    Args:
+        legs: The wires; the upstream one is closed or left at a message boundary.
+        request: The parsed head.
+        exchange: Gets the counts and the status.
+        options: Limits and deadlines.
+    """
+
+    def __init__(self, legs: Legs, request: RequestHead, exchange: Exchange, options: ForwardOptions) -> None:
+        self._legs = legs
+        self._request = request
+        self._exchange = exchange
+        self._options = options
+        self._upload: Relay | None = None
+        self._download: Relay | None = None
+
+    async def run(self, head: bytes, *, reused: bool) -> tuple[bool, bool]:
+        """Carry the exchange through.
+
+        Args:
+            head: The request's head as the upstream is to see it.
+            reused: The upstream connection served another request before.
+
+        Returns:
+            Whether the client's and whether the upstream's connection can serve another request.
+
+        Raises:
+            Stale: Nothing was consumed and sending again is safe.
+            ProxyError: The client can still be told.
+            Cut: It cannot; both sides must be reset.
+        """
+        legs = self._legs
+        legs.client.on_lost = lambda: legs.upstream.abort(reset=True)
+        legs.upstream.is_answering = True
+        try:
+            await self._send(head, reused)
+            response = await self._response(reused)
+            if response.status == 101:
+                await self._switch(response)
+                return False, False
+            return await self._deliver(response)
+        finally:
+            legs.client.on_lost = None
+            legs.upstream.is_answering = False
+            if self._download is not None:
+                self._exchange.bytes_down += self._download.moved_bytes
+            if self._upload is not None:
+                self._exchange.bytes_up += self._upload.moved_bytes
+                self._upload.on_end = None
+                self._upload.stop()
+
+    async def _send(self, head: bytes, reused: bool) -> None:
+        """Pay for the head and send it; content follows by itself."""
+        legs, request = self._legs, self._request
+        await pay(legs.up_lane, request.size_bytes, legs.up_piece_bytes)
+        if legs.client.is_lost:
+            raise Cut(Reason.CLIENT_RESET)
+        if reused and (legs.upstream.inbox or legs.upstream.at_eof or legs.upstream.is_lost):
+            raise Stale  # what came before the request is not its response (RFC 9112 §9.2)
+        legs.upstream.write(head)
+        self._exchange.bytes_up += request.size_bytes
+        framing: Framing
+        if request.content.kind == "chunked":
+            framing = Chunked(max_bytes=self._options.max_content_bytes)
+        elif request.content.length:
+            framing = KnownLength(request.content.length)
+        else:
+            return
+        self._upload = Relay(
+            legs.client, legs.upstream, lane=legs.up_lane, piece_bytes=legs.up_piece_bytes, framing=framing
+        )
+        self._upload.on_end = self._upload_ended
+        self._upload.start()
+
+    def _upload_ended(self, upload: Relay) -> None:
+        """Never complete a request that is not whole: reset the upstream, which wakes whoever waits."""
+        if upload.end is not End.COMPLETE:
+            self._legs.upstream.abort(reset=True)
+            if self._download is not None:
+                self._download.stop()
+
+    async def _response(self, reused: bool) -> ResponseHead:
+        """Wait for the final response, or 101; pass interim ones on."""
+        for _ in range(MAX_INTERIM):
+            raw = await self._response_head(reused)
+            response = parse_response_head(raw, self._options.limits, self._request.method)
+            if response.status == 101:
+                if self._request.upgrade is None:
+                    raise ProxyError(
+                        Reason.UPSTREAM_INVALID, "The origin switched protocols without being asked."
+                    )
+                return response
+            if response.status >= 200:
+                return response
+            reused = False
+            self._exchange.bytes_down += response.size_bytes
+            await pay(self._legs.down_lane, response.size_bytes, self._legs.down_piece_bytes)
+            if self._request.minor:
+                self._legs.client.write(self._head_bytes(response, close=False))
+                await self._taken()
+        raise ProxyError(Reason.UPSTREAM_INVALID, "The origin sent too many interim responses.")
+
+    async def _taken(self) -> None:
+        """Wait until the client has taken what it was told: it is not told more meanwhile."""
+        try:
+            await self._legs.client.drained(asyncio.get_running_loop().time() + self._options.idle_s)
+        except TimeoutError:
+            raise Cut(Reason.IDLE) from None
+
+    async def _response_head(self, reused: bool) -> bytes:
+        upstream = self._legs.upstream
+        loop = asyncio.get_running_loop()
+        scanned = seen_bytes = 0
+        deadline = loop.time() + self._options.response_s
+        while True:
+            end = find_head_end(upstream.inbox, scanned)
+            if end >= 0:
+                raw = bytes(upstream.inbox[:end])
+                del upstream.inbox[:end]
+                return raw
+            check_partial_response(upstream.inbox, self._options.limits, scanned)
+            if upstream.at_eof or upstream.is_lost:
+                raise self._ended_early(reused)
+            scanned = len(upstream.inbox)
+            try:
+                await upstream.more(deadline)
+            except TimeoutError:
+                moved_bytes = self._upload.moved_bytes if self._upload else 0
+                if moved_bytes == seen_bytes:
+                    raise ProxyError(Reason.UPSTREAM_TIMEOUT, "The origin did not answer in time.") from None
+                seen_bytes = moved_bytes
+                deadline = loop.time() + self._options.response_s
+
+    def _ended_early(self, reused: bool) -> Exception:
+        """Say why there is no response."""
+        legs, upload = self._legs, self._upload
+        if legs.client.is_lost:
+            return Cut(Reason.CLIENT_RESET)
+        if upload is not None and upload.end is End.EOF:
+            return ProxyError(Reason.BAD_REQUEST, "The request's content ended early.")
+        if upload is not None and upload.end is End.INVALID:
+            if isinstance(upload.error, ContentTooLarge):
+                return ProxyError(
+                    Reason.CONTENT_TOO_LARGE, "The request's content is larger than allowed here."
+                )
+            return ProxyError(Reason.BAD_REQUEST, "The request's chunked coding is broken.")
+        untouched = reused and upload is None and not legs.upstream.inbox
+        if untouched and self._request.method in IDEMPOTENT:
+            return Stale()
+        return ProxyError(Reason.UPSTREAM_CLOSED, "The origin closed the connection without an answer.")
+
+    async def _deliver(self, response: ResponseHead) -> tuple[bool, bool]:
+        """Bring the final response down; the client is told nothing else from here on."""
+        legs, request = self._legs, self._request
+        uploaded = self._upload is None or self._upload.end is End.COMPLETE
+        kind = response.content.kind
+        plain = kind == "chunked" and not request.minor
+        keep_client = request.keep_alive and uploaded and kind != "until-close" and not plain
+        framing: Framing | None = None
+        if kind == "chunked":
+            framing = Chunked(plain=plain)
+        elif kind != "until-close":
+            framing = KnownLength(response.content.length if kind == "length" else 0)
+        self._exchange.bytes_down += response.size_bytes
+        await pay(legs.down_lane, response.size_bytes, legs.down_piece_bytes)
+        self._exchange.status = response.status
+        down = Relay(
+            legs.upstream,
+            legs.client,
+            lane=legs.down_lane,
+            piece_bytes=legs.down_piece_bytes,
+            framing=framing,
+            preface=self._head_bytes(response, close=not keep_client),
+        )
+        self._download = down
+        end = await self._bring(down)
+        if legs.client.is_lost:
+            raise Cut(Reason.CLIENT_RESET)
+        if end is End.COMPLETE or (end is End.EOF and kind == "until-close"):
+            keep_upstream = end is End.COMPLETE and response.keep_alive and uploaded
+            return keep_client, keep_upstream
+        if end is End.TARGET_LOST:
+            raise Cut(Reason.CLIENT_RESET if self._upload_failed() else Reason.IDLE)
+        raise Cut(
+            {End.INVALID: Reason.UPSTREAM_INVALID, End.EOF: Reason.UPSTREAM_CLOSED}.get(
+                end, Reason.UPSTREAM_RESET
+            )
+        )
+
+    def _upload_failed(self) -> bool:
+        return self._upload is not None and self._upload.end not in (None, End.COMPLETE)
+
+    async def _bring(self, down: Relay) -> End:
+        """Relay the content; the usual small one has come with the head and needs no wait."""
+        down.start()
+        if down.end is None:
+            relays = (down,) if self._upload is None else (down, self._upload)
+            watch = IdleWatch(relays, self._options.idle_s, down.stop)
+            self._legs.client.on_lost = down.stop
+            try:
+                return await down.wait()
+            finally:
+                watch.stop()
+                down.on_end = None
+                down.stop()
+        return down.end
+
+    async def _switch(self, response: ResponseHead) -> None:
+        """Become a tunnel (RFC 9110 §7.8); what the client sent early is passed on only now."""
+        legs, exchange = self._legs, self._exchange
+        exchange.status = 101
+        exchange.bytes_down += response.size_bytes
+        await pay(legs.down_lane, response.size_bytes, legs.down_piece_bytes)
+        legs.upstream.is_answering = False
+        legs.client.write(self._head_bytes(response, close=False))
+        up = Relay(legs.client, legs.upstream, lane=legs.up_lane, piece_bytes=legs.up_piece_bytes)
+        down = Relay(legs.upstream, legs.client, lane=legs.down_lane, piece_bytes=legs.down_piece_bytes)
+        tunnel = Tunnel(up, down, idle_s=self._options.idle_s, half_closed_s=self._options.half_closed_s)
+        try:
+            reason = await tunnel.run()
+        finally:
+            exchange.bytes_up += up.moved_bytes
+            exchange.bytes_down += down.moved_bytes
+        if reason is not Reason.DONE:
+            raise Cut(reason)
+
+    def _head_bytes(self, response: ResponseHead, *, close: bool) -> bytes:
+        return response_head_bytes(
+            response, client_minor=self._request.minor, close=close, via=self._options.via
+        )

@@ -1,0 +1,84 @@
+"""Accept connections, and survive a process that has run out of descriptors (edge)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+logger = logging.getLogger("jobgate")
+
+#: Accepted per wake-up at most, so that a flood on one listener does not keep the others waiting.
+BATCH = 64
+#: Pause after the process or the system ran out of descriptors or memory.
+BACK_OFF_S = 0.25
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """Accepts on one listening socket.
+
+    Args:
+        sock: Bound and listening; owned by the listener from now on.
+        on_accept: Takes a connected non-blocking socket and the peer's address as text.
+    """
+
+    def __init__(self, sock: socket.socket, on_accept: Callable[[socket.socket, str], None]) -> None:
+        self._sock = sock
+        self._on_accept = on_accept
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._troubled = False
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._accept)
+
+    @property
+    def sock(self) -> socket.socket:
+        """The listening socket."""
+        return self._sock
+
+    def close(self) -> None:
+        """Stop accepting; what waits in the backlog is reset."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._back_off(error)
+                    return
+                continue  # this connection was gone before it was accepted (ECONNABORTED and its kin)
+            self._troubled = False
+            sock.setblocking(False)
+            self._on_accept(sock, _peer_text(peer))
+
+    def _back_off(self, error: OSError) -> None:
+        """Leave the backlog alone for a moment: polling a readable listener would spin."""
+        if not self._troubled:
+            logger.warning("cannot accept connections for the moment: %s", error.strerror)
+        self._troubled = True
+        self._loop.remove_reader(self._sock)
+        self._timer = self._loop.call_later(BACK_OFF_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._timer = None
+        self._loop.add_reader(self._sock, self._accept)
+
+
+def _peer_text(peer: object) -> str:
+    """Write a peer's address: ``192.0.2.7:49152``, ``[2001:db8::1]:49152``, ``unix``."""
+    if not isinstance(peer, tuple):
+        return "unix"
+    host, port = peer[0], peer[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,202 @@
+"""Edge: the log's file descriptor, written by a thread of its own.
+
+The loop hands lines over and never waits: even a regular file can stand still (a
+full disk, NFS). Every file is written the same way: after ``poll`` says there is
+room, and to a pipe at most ``PIPE_BUF`` at once, so that even a blocking
+descriptor, whose flags belong to the job or to the shell as well, does not hold
+the thread. What does not fit is dropped, counted, and the count is logged.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .records import dropped_line, timestamp
+
+STANDARD_OUTPUT = "-"
+
+MAX_PENDING_BYTES = 2 * 1024 * 1024
+"""Lines waiting for the file: 6000 or so. A blocked log costs this and no more."""
+
+BATCH_S = 0.01
+"""Lines are gathered this long: at most 100 writes and wake-ups a second."""
+
+_BATCH_BYTES = 64 * 1024
+_POLL_S = 0.1
+
+
+class LogWriter:
+    """Appends lines to a file or to standard output, without ever blocking the caller.
+
+    The thread starts with the first line. ``write``, ``reopen`` and ``close`` are
+    for one thread, the loop's.
+
+    Args:
+        path: File to append to, created if missing; ``-`` is standard output.
+        max_pending_bytes: Lines beyond this are dropped and counted.
+        clock_wall: Seconds since the epoch, for the line that gives the count.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+        clock_wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._max_pending_bytes = max_pending_bytes
+        self._clock_wall = clock_wall
+        self._use(_open(path))
+        self._reopened: deque[int] = deque()
+        self._pending: deque[bytes] = deque()
+        self._tail = b""  # rest of a line that was cut by a full disk
+        # Each counter has one thread that changes it.
+        self._queued_bytes = self._overflowed = 0  # the caller's
+        self._written_bytes = self._lost = self._reported = 0  # the writing thread's
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._deadline = math.inf  # set by close()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Lines dropped since the start, because the file was blocked, full or gone."""
+        return self._overflowed + self._lost
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes handed over and not yet written."""
+        return self._queued_bytes - self._written_bytes
+
+    def write(self, line: bytes) -> None:
+        """Hand over one line, which ends with its newline; dropped if too much is pending."""
+        size = len(line)
+        if self._closing.is_set() or self.pending_bytes + size > self._max_pending_bytes:
+            self._overflowed += 1
+            return
+        self._queued_bytes += size
+        self._pending.append(line)
+        if not self._wake.is_set():
+            self._wake_thread()
+
+    def reopen(self) -> None:
+        """Go on in the file that is now at the path (after a rotation).
+
+        Raises:
+            OSError: It cannot be opened; the old one stays in use.
+        """
+        if self._path == STANDARD_OUTPUT or self._closing.is_set():
+            return
+        self._reopened.append(_open(self._path))
+        self._wake_thread()
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Write what is pending, for at most ``timeout_s``, and close the file."""
+        if self._closing.is_set():
+            return
+        self._deadline = time.monotonic() + timeout_s
+        self._closing.set()
+        self._wake.set()
+        if self._thread is None:
+            os.close(self._fd)
+        else:
+            self._thread.join(timeout_s + 1.0)
+
+    def _wake_thread(self) -> None:
+        self._wake.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="jobgate-log", daemon=True)
+            self._thread.start()
+
+    def _use(self, fd: int) -> None:
+        self._fd = fd
+        self._tail = b""
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._max_write_bytes = _BATCH_BYTES if is_file else select.PIPE_BUF
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+
+    def _run(self) -> None:
+        """Write batches until closed: the thread's main function."""
+        closing = False
+        while not closing:
+            self._wake.wait()
+            self._closing.wait(BATCH_S)
+            self._wake.clear()  # before any look at what is there: what comes later sets it again
+            closing = self._closing.is_set()
+            self._switch_file()
+            while self._pending:
+                self._write_batch()
+                self._switch_file()
+            self._report_dropped()
+        os.close(self._fd)
+
+    def _switch_file(self) -> None:
+        while self._reopened:
+            os.close(self._fd)
+            self._use(self._reopened.popleft())
+
+    def _write_batch(self) -> None:
+        """Write whole lines, as many as fit into one ``write``; an oversized one alone."""
+        lines = [self._pending.popleft()]
+        size = len(lines[0])
+        while self._pending and size + len(self._pending[0]) <= self._max_write_bytes:
+            line = self._pending.popleft()
+            lines.append(line)
+            size += len(line)
+        self._lost += self._put(b"".join(lines))
+        self._written_bytes += size
+
+    def _report_dropped(self) -> None:
+        dropped = self.dropped - self._reported
+        if dropped and not self._put(dropped_line(timestamp(self._clock_wall()), dropped, None)):
+            self._reported += dropped
+
+    def _put(self, lines: bytes) -> int:
+        """Write lines behind the rest of a cut one; returns how many were lost."""
+        data = self._tail + lines
+        done = self._write_some(data)
+        is_cut = data[done - 1 : done] != b"\n" if done else bool(self._tail)
+        end = data.index(b"\n", done) + 1 if is_cut else done
+        self._tail = data[done:end]
+        return data.count(b"\n", end)
+
+    def _write_some(self, data: bytes) -> int:
+        """Write all, or up to the first error; returns the number of bytes written."""
+        done = 0
+        while done < len(data) and self._wait_for_room():
+            try:
+                done += os.write(self._fd, data[done : done + self._max_write_bytes])
+            except BlockingIOError:
+                self._closing.wait(BATCH_S)
+            except OSError:
+                break
+        return done
+
+    def _wait_for_room(self) -> bool:
+        """Wait until the file takes more; False if it is to be closed or replaced before that."""
+        while True:
+            remaining_s = self._deadline - time.monotonic()
+            if self._poll.poll(1000 * max(0.0, min(remaining_s, _POLL_S))):
+                return True
+            if self._reopened or remaining_s <= 0.0:
+                return False
+
+
+def _open(path: str) -> int:
+    if path == STANDARD_OUTPUT:
+        return os.dup(1)
+    # O_NONBLOCK: a FIFO without a reader is an error, not a wait. The description is ours alone.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    return os.open(path, flags, 0o640)

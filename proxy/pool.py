@@ -1,0 +1,98 @@
+"""Idle upstream connections of one job, kept for its next plain-HTTP request (edge).
+
+A kept connection belongs to one job and one authority, and every request that uses it
+is decided anew. Anything that happens on an idle connection, a byte included, ends it:
+a byte that nobody asked for is never a response (RFC 9112 §9.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobgate.config.host import Authority
+
+from .wire import Wire
+
+#: Idle connections kept per job, over all origins; the oldest goes first.
+MAX_IDLE = 64
+
+
+class UpstreamPool:
+    """Idle upstream wires by authority."""
+
+    def __init__(self, keepalive_s: float, max_idle: int = MAX_IDLE) -> None:
+        self._keepalive_s = keepalive_s
+        self._max_idle = max_idle
+        self._idle: dict[_Parked, None] = {}
+        self._by_authority: dict[Authority, list[_Parked]] = {}
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self, authority: Authority) -> tuple[Wire, str] | None:
+        """Take the connection used last, and the address it leads to; ``None`` if there is none."""
+        parked = self._by_authority.get(authority)
+        if not parked:
+            return None
+        return self._remove(parked[-1])
+
+    def keep(self, authority: Authority, wire: Wire, address: str) -> None:
+        """Keep a wire whose exchange is over, unless it has ended or has said too much."""
+        if wire.at_eof or wire.is_lost or wire.inbox or wire.blocked:
+            wire.abort()
+            return
+        if len(self._idle) >= self._max_idle:
+            oldest = next(iter(self._idle))
+            self.discard(oldest)
+        parked = _Parked(self, authority, wire, address, self._keepalive_s)
+        self._idle[parked] = None
+        self._by_authority.setdefault(authority, []).append(parked)
+
+    def discard(self, parked: _Parked) -> None:
+        """Close a kept connection."""
+        wire, _ = self._remove(parked)
+        wire.abort()
+
+    def close(self) -> None:
+        """Close all."""
+        for parked in list(self._idle):
+            self.discard(parked)
+
+    def _remove(self, parked: _Parked) -> tuple[Wire, str]:
+        del self._idle[parked]
+        siblings = self._by_authority[parked.authority]
+        siblings.remove(parked)
+        if not siblings:
+            del self._by_authority[parked.authority]
+        parked.release()
+        return parked.wire, parked.address
+
+
+class _Parked:
+    """Reads an idle wire: whatever comes ends it."""
+
+    __slots__ = ("_pool", "_timer", "address", "authority", "wire")
+
+    def __init__(
+        self, pool: UpstreamPool, authority: Authority, wire: Wire, address: str, keepalive_s: float
+    ) -> None:
+        self._pool = pool
+        self.authority = authority
+        self.wire = wire
+        self.address = address
+        wire.reader = self
+        wire.resume_reading()
+        self._timer = asyncio.get_running_loop().call_later(keepalive_s, pool.discard, self)
+
+    def release(self) -> None:
+        self._timer.cancel()
+        self.wire.reader = None
+
+    def data(self, view: memoryview) -> None:
+        self._pool.discard(self)
+
+    def eof(self) -> None:
+        self._pool.discard(self)
+
+    def lost(self) -> None:
+        self._pool.discard(self)

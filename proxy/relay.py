@@ -1,0 +1,249 @@
+"""Move bytes one way, from one wire to another (edge).
+
+Read at most one window; wait for its tokens in the job's fair queue; write; wait
+until the write is taken; read again. Tokens are charged for bytes already held,
+before they are passed on: an idle connection gets nothing for nothing, and a full
+bucket or a slow reader turns into TCP back-pressure. A job without a limit has no
+lane and skips the queue.
+
+No task and no future per piece: everything here runs in the wires' callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Protocol
+
+from jobgate.ratelimit.fair import Lane
+
+from .wire import Wire
+
+
+class End(Enum):
+    """How a relay ended."""
+
+    COMPLETE = auto()  #: the framing says that the content is whole
+    EOF = auto()  #: the source ended its sending side; everything before it was passed on
+    SOURCE_LOST = auto()  #: the source was reset
+    TARGET_LOST = auto()  #: the target was reset
+    INVALID = auto()  #: the source broke its framing
+
+
+class Framing(Protocol):
+    """Reads one content out of a stream and writes it as the other side wants it (``content.py``)."""
+
+    #: The content is whole.
+    done: bool
+    #: How many bytes of the last ``feed`` belonged to the content.
+    consumed: int
+
+    def feed(self, data: memoryview) -> Sequence[bytes | memoryview]:
+        """Take bytes as they came.
+
+        Returns:
+            What to send on; views are valid until the next call.
+
+        Raises:
+            ValueError: The framing is broken.
+        """
+
+
+class Relay:
+    """One direction of a tunnel or of an exchange.
+
+    Args:
+        source: Wire to read.
+        target: Wire to write.
+        lane: This connection's place in the job's queue; ``None`` without a limit.
+        piece_bytes: The most that is charged and passed on at once.
+        framing: ``None`` moves every byte until FIN, as a tunnel does.
+        preface: Already paid; written in front, in one piece with what follows when that is there.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_held",
+        "_lane",
+        "_piece_bytes",
+        "_preface",
+        "_source_end",
+        "end",
+        "error",
+        "moved_bytes",
+        "on_end",
+        "source",
+        "target",
+    )
+
+    def __init__(
+        self,
+        source: Wire,
+        target: Wire,
+        *,
+        lane: Lane | None,
+        piece_bytes: int,
+        framing: Framing | None = None,
+        preface: bytes = b"",
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.moved_bytes = 0
+        self.end: End | None = None
+        #: What the framing said of an invalid content.
+        self.error: ValueError | None = None
+        self._lane = lane
+        self._piece_bytes = piece_bytes
+        self._framing = framing
+        self._preface = preface
+        self._held = memoryview(b"")
+        self._source_end: End | None = None
+        #: Called once, at the end.
+        self.on_end: Callable[[Relay], None] | None = None
+
+    def start(self) -> None:
+        """Pass on what the source has read already, then everything it reads."""
+        self.source.reader = self
+        self._held = memoryview(bytes(self.source.take_inbox()))
+        self._source_end = End.EOF if self.source.at_eof else None
+        is_whole = self._framing is not None and self._framing.done
+        if self._preface and (is_whole or not self._held or self._lane is not None):
+            self._write(())
+        if is_whole:
+            self.source.inbox += self._held
+            self._finish(End.COMPLETE)
+            return
+        if self.source.is_lost:
+            self.lost()
+        if self.end is None:
+            self._go_on()
+
+    async def wait(self) -> End:
+        """Wait for the end."""
+        if self.end is None:
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.on_end = lambda _: None if over.done() else over.set_result(None)
+            await over
+        assert self.end is not None  # noqa: S101 (for the type checker)
+        return self.end
+
+    def stop(self) -> None:
+        """End, the target being gone: let go of both wires; a waiting piece leaves the queue."""
+        if self.end is None:
+            self._finish(End.TARGET_LOST)
+
+    # --- as the reader of the source ------------------------------------------------
+
+    def data(self, view: memoryview) -> None:
+        """Take a piece: pass it on now when tokens are there, else hold it and stop reading."""
+        if self._lane is None or self._lane.request(len(view), self._granted):
+            self._pass(view)
+            if self.target.blocked and self.end is None:
+                self._wait_for_room()
+        else:
+            self._held = memoryview(bytes(view))
+            self.source.pause_reading()
+
+    def eof(self) -> None:
+        """Note the end; it is passed on behind what is held."""
+        self._source_end = End.EOF
+        if not self._held and not self.target.blocked:
+            self._source_done()
+
+    def lost(self) -> None:
+        """End: the source was reset. What is held is thrown away, unless framing may find it to be whole."""
+        if self.end is not None:
+            return
+        self._source_end = End.SOURCE_LOST
+        if self._framing is None or not self._held:
+            self._finish(End.SOURCE_LOST)
+
+    # --- inside --------------------------------------------------------------------
+
+    def _granted(self) -> None:
+        """Go on: the queue has given the tokens of the piece that waited."""
+        if self.end is None:
+            self._pass_held()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Pass on what is held, piece by piece, then read again."""
+        while self._held and self.end is None:
+            if self.target.blocked:
+                self._wait_for_room()
+                return
+            n = min(len(self._held), self._piece_bytes)
+            if self._lane is not None and not self._lane.request(n, self._granted):
+                self.source.pause_reading()
+                return
+            self._pass_held()
+        if self.end is not None:
+            return
+        if self.target.blocked:
+            self._wait_for_room()
+        elif self._source_end is not None:
+            self._source_done()
+        else:
+            self.source.resume_reading()
+
+    def _wait_for_room(self) -> None:
+        self.source.pause_reading()
+        self.target.on_writable = self._go_on
+
+    def _pass_held(self) -> None:
+        piece, self._held = self._held[: self._piece_bytes], self._held[self._piece_bytes :]
+        self._pass(piece)
+
+    def _pass(self, view: memoryview) -> None:
+        """Write a piece whose tokens are paid."""
+        if self._framing is None:
+            self.moved_bytes += len(view)
+            self._write((view,))
+            return
+        try:
+            out = self._framing.feed(view)
+        except ValueError as error:
+            self.error = error
+            self._finish(End.INVALID)
+            return
+        consumed = self._framing.consumed
+        self.moved_bytes += consumed
+        self._write(out)
+        if self._framing.done:
+            self._return(view[consumed:])
+            self._finish(End.COMPLETE)
+
+    def _write(self, out: Sequence[bytes | memoryview]) -> None:
+        if self._preface:
+            out = (self._preface, *out)
+            self._preface = b""
+        if out:
+            self.target.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _return(self, rest: memoryview) -> None:
+        """Give back what lies behind the content: bytes to the source's inbox, tokens to the bucket."""
+        if rest:
+            if self._lane is not None:
+                self._lane.give_back(len(rest))
+            self.source.inbox += rest
+        if self._held:
+            self.source.inbox += self._held
+
+    def _source_done(self) -> None:
+        if self.end is None and self._source_end is not None:
+            self._finish(self._source_end)
+
+    def _finish(self, end: End) -> None:
+        self.end = end
+        self._held = memoryview(b"")
+        if self._lane is not None:
+            self._lane.cancel()
+        if self.source.reader is self:
+            self.source.reader = None
+        if self.target.on_writable == self._go_on:
+            self.target.on_writable = None
+        if end is End.COMPLETE:
+            self.source.resume_reading()  # else nobody would notice a reset
+        if self.on_end is not None:
+            self.on_end(self)

@@ -1,0 +1,121 @@
+"""A tunnel: two relays over one pair of wires (edge).
+
+A FIN ends its own direction and is carried through; the other direction goes on until
+it is done. A reset ends both, as a reset. Silence is measured for the tunnel, never
+for a direction: a download may run for hours while nothing goes up.
+
+What the bytes are is not looked at: a tunnel may carry any protocol. A check of the
+first client bytes has its place in ``Tunnel.run``, before the relays start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from .errors import Reason
+from .relay import End, Relay
+
+
+class IdleWatch:
+    """Calls back when none of the relays has moved a byte for a while.
+
+    Costs nothing per byte: counters are compared when the timer fires, so the
+    silence noticed is between ``idle_s`` and 1.25 × ``idle_s`` long.
+    """
+
+    __slots__ = ("_deadline", "_idle_s", "_loop", "_on_idle", "_relays", "_seen_bytes", "_timer")
+
+    def __init__(self, relays: Sequence[Relay], idle_s: float, on_idle: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._relays = relays
+        self._on_idle = on_idle
+        self._timer: asyncio.TimerHandle | None = None
+        self.restart(idle_s)
+
+    def restart(self, idle_s: float) -> None:
+        """Measure anew, for another length of silence."""
+        self.stop()
+        self._idle_s = idle_s
+        self._seen_bytes = -1
+        self._deadline = 0.0
+        self._check()
+
+    def stop(self) -> None:
+        """Forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        moved_bytes = sum(relay.moved_bytes for relay in self._relays)
+        now = self._loop.time()
+        if moved_bytes != self._seen_bytes:
+            self._seen_bytes = moved_bytes
+            self._deadline = now + self._idle_s
+        elif now >= self._deadline:
+            self._on_idle()
+            return
+        self._timer = self._loop.call_later(self._idle_s / 4, self._check)
+
+
+class Tunnel:
+    """Runs an upload and a download relay to their common end.
+
+    Args:
+        up: Client to upstream.
+        down: Upstream to client.
+        idle_s: Silence that ends the tunnel.
+        half_closed_s: The same, once one direction has ended.
+    """
+
+    def __init__(self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float) -> None:
+        self._up = up
+        self._down = down
+        self._idle_s = idle_s
+        self._half_closed_s = half_closed_s
+        self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> Reason:
+        """Relay until both directions have ended; close both wires.
+
+        Returns:
+            ``done``, ``client-reset``, ``upstream-reset``, ``idle``, or what ``stop`` was told.
+        """
+        up, down = self._up, self._down
+        client, upstream = up.source, down.source
+        watch = IdleWatch((up, down), self._idle_s, lambda: self.stop(Reason.IDLE))
+        up.on_end = down.on_end = lambda relay: self._ended(relay, watch)
+        client.on_lost = lambda: self.stop(Reason.CLIENT_RESET)
+        upstream.on_lost = lambda: self.stop(Reason.UPSTREAM_RESET)
+        try:
+            up.start()
+            down.start()
+            reason = await self._over
+        finally:
+            watch.stop()
+            up.stop()
+            down.stop()
+        if reason is Reason.DONE:
+            client.close()
+            upstream.close()
+        else:
+            client.abort(reset=True)
+            upstream.abort(reset=True)
+        return reason
+
+    def stop(self, reason: Reason) -> None:
+        """End the tunnel now; both sides see a reset."""
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    def _ended(self, relay: Relay, watch: IdleWatch) -> None:
+        other = self._down if relay is self._up else self._up
+        if relay.end is End.EOF:
+            relay.target.send_fin()
+            if other.end is End.EOF:
+                self.stop(Reason.DONE)
+            elif other.end is None:
+                watch.restart(self._half_closed_s)
+        elif relay.end is End.SOURCE_LOST:
+            self.stop(Reason.CLIENT_RESET if relay is self._up else Reason.UPSTREAM_RESET)

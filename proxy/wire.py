@@ -1,0 +1,311 @@
+"""One TCP connection of the gate, client's or upstream's (edge).
+
+A wire reads into a window of the gate's scratch buffer, so that an idle connection
+owns no read buffer, and hands each piece to its reader: a ``Relay``, or its own
+bounded inbox while nobody relays. Writes go to the socket at once; what the kernel
+does not take is kept by the transport, and ``write`` says so.
+
+``transport.write_eof`` is never called: it corrupts memory on uvloop when short
+connections close while a shutdown is pending. The sending side is ended by
+``shutdown(2)`` on our own socket object, once nothing is left to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol, cast
+
+#: A lingering close reads on for this long, so that a refusal is not lost to a reset (RFC 9112 §9.6).
+LINGER_S = 2.0
+#: … and throws away at most this much.
+LINGER_BYTES = 1 << 20
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Reader(Protocol):
+    """Takes what a wire reads. A view is only valid during the call."""
+
+    def data(self, view: memoryview) -> None:
+        """Take a piece."""
+
+    def eof(self) -> None:
+        """Note the peer's FIN; nothing more is read, writing may go on."""
+
+    def lost(self) -> None:
+        """Note that the connection is gone in both directions."""
+
+
+class Wire(asyncio.BufferedProtocol):
+    """A connected stream socket with bounded reading and half-close.
+
+    Args:
+        sock: Connected, non-blocking; owned by the wire from now on.
+        window: What one read may fill: a view of the gate's scratch buffer.
+        inbox_limit_bytes: Reading pauses when the inbox holds this much.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_fin_wanted",
+        "_inbox_limit_bytes",
+        "_loop",
+        "_transport",
+        "_waiter",
+        "_window",
+        "at_eof",
+        "blocked",
+        "error",
+        "inbox",
+        "is_answering",
+        "is_lost",
+        "on_lost",
+        "on_writable",
+        "reader",
+        "sock",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, sock: socket.socket, window: memoryview, inbox_limit_bytes: int) -> None:
+        self.sock = sock
+        self.inbox = bytearray()
+        self.reader: Reader | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self.at_eof = False
+        self.is_lost = False
+        self.blocked = False
+        #: A failed write ends the sending side alone: an answer may have come before the reset.
+        self.is_answering = False
+        self.error: OSError | None = None
+        self._window = window
+        self._inbox_limit_bytes = inbox_limit_bytes
+        self._fin_wanted = False
+        self._closing = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+
+    @classmethod
+    async def open(cls, sock: socket.socket, window: memoryview, inbox_limit_bytes: int) -> Wire:
+        """Wrap a connected socket, of either leg: without TLS the loop makes no difference."""
+        wire = cls(sock, window, inbox_limit_bytes)
+        await wire._loop.connect_accepted_socket(lambda: wire, sock)
+        return wire
+
+    # --- reading -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport; any byte that the kernel does not take at once is reported."""
+        # A stream socket's transport has this interface on every loop; uvloop's does not inherit it.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Offer the window: one read is never larger, whatever the loop would like."""
+        return self._window
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass a piece to the reader, or keep it in the inbox."""
+        if self.reader is not None:
+            self.reader.data(self._window[:nbytes])
+            return
+        self.inbox += self._window[:nbytes]
+        if len(self.inbox) >= self._inbox_limit_bytes:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Keep the sending side open: a FIN ends one direction only."""
+        if self.error is not None:  # the failed write took the reset's place, which reads as an end now
+            self._transport.abort()
+            return True
+        self.at_eof = True
+        if self.reader is not None:
+            self.reader.eof()
+        else:
+            self._wake()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever reads, writes or waits."""
+        if self.is_lost:
+            return
+        self.is_lost = True
+        if isinstance(exc, OSError):
+            self.error = exc
+        if self.reader is not None:
+            self.reader.lost()
+        self._wake()
+        if self.on_lost is not None:
+            self.on_lost()
+        self._drop_callbacks()
+
+    def pause_reading(self) -> None:
+        """Stop reading: the peer is held back by its own send window."""
+        if not self.is_lost:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless the peer has ended."""
+        if not self.is_lost and not self.at_eof:
+            self._transport.resume_reading()
+
+    def take_inbox(self) -> bytearray:
+        """Empty the inbox; what it held belongs to the caller."""
+        taken, self.inbox = self.inbox, bytearray()
+        return taken
+
+    async def more(self, deadline: float) -> None:
+        """Wait until the inbox has grown or the peer has ended.
+
+        Args:
+            deadline: Loop time.
+
+        Raises:
+            TimeoutError: The deadline came first.
+        """
+        if self.at_eof or self.is_lost:
+            return
+        self.resume_reading()
+        await self._wait(deadline)
+
+    # --- writing -------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> bool:
+        """Send; ``False`` when the kernel did not take all and the caller should wait for ``on_writable``.
+
+        A view is copied before it is kept. Writing to a lost connection does nothing.
+        """
+        if self.is_lost or self._closing:
+            return True
+        sent = 0
+        if not self.blocked:
+            try:
+                sent = self.sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self._refused(error)
+                return not self.blocked
+            if sent == len(data):
+                return True
+        self._transport.write(bytes(memoryview(data)[sent:]))
+        return not self.blocked
+
+    def pause_writing(self) -> None:
+        """Note that the kernel's buffer is full."""
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """Everything was taken: go on, or end the sending side if that was asked for."""
+        self.blocked = False
+        if self.on_writable is not None:
+            callback, self.on_writable = self.on_writable, None
+            callback()
+        if self._fin_wanted:
+            self.send_fin()
+        self._wake()
+
+    async def drained(self, deadline: float) -> None:
+        """Wait until the kernel has taken everything written.
+
+        Raises:
+            TimeoutError: The deadline came first.
+        """
+        while self.blocked and not self.is_lost:
+            await self._wait(deadline)
+
+    def send_fin(self) -> None:
+        """End the sending side, behind everything written; reading goes on."""
+        if self.blocked:
+            self._fin_wanted = True
+            return
+        self._fin_wanted = False
+        if self.is_lost or self._closing:
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:  # the peer's reset was first; the loop is about to tell us
+            self.error = self.error or error
+
+    # --- ending --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close after what was written is gone."""
+        self._drop_readers()
+        if not self.is_lost and not self._closing:
+            self._closing = True
+            self._transport.close()
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Close now. With ``reset`` the peer sees RST, the sign of a cut exchange, and never a clean end."""
+        self._drop_readers()
+        if self.is_lost:
+            return
+        self._closing = True
+        if reset:
+            try:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            except OSError as error:
+                self.error = self.error or error
+        self._transport.abort()
+
+    async def linger(self) -> None:
+        """Close in stages: FIN, read on for a moment, close (RFC 9112 §9.6).
+
+        A close with unread input would send a reset, which can overtake the reply.
+        """
+        if self._closing:
+            return
+        self._drop_readers()
+        deadline = self._loop.time() + LINGER_S
+        thrown_away = len(self.take_inbox())
+        try:
+            await self.drained(deadline)
+            self.send_fin()
+            while not self.at_eof and not self.is_lost and thrown_away < LINGER_BYTES:
+                await self.more(deadline)
+                thrown_away += len(self.take_inbox())
+        except TimeoutError:
+            pass
+        self.abort()
+
+    # --- inside --------------------------------------------------------------------
+
+    async def _wait(self, deadline: float) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(deadline, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _refused(self, error: OSError) -> None:
+        """Take a failed write: end, or send nothing more and read what is left."""
+        self.error = error
+        if self.is_answering:
+            self.blocked = True
+        else:
+            self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _drop_readers(self) -> None:
+        self.reader = None
+        self._drop_callbacks()
+
+    def _drop_callbacks(self) -> None:
+        self.on_writable = None
+        self.on_lost = None
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

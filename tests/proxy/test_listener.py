@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+
+import pytest
+
+from jobgate.proxy import listener as module
+from jobgate.proxy.listener import Listener
+from support.wait import until
+
+
+class Troubled(socket.socket):
+    """A listening socket whose ``accept`` fails as often as it is told to, with what it is told."""
+
+    failures: list[int]
+    calls = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.calls += 1
+        if self.failures:
+            raise OSError(self.failures.pop(0), "no")
+        return super().accept()
+
+
+def troubled(*failures: int) -> Troubled:
+    sock = Troubled(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(8)
+    sock.failures = list(failures)
+    return sock
+
+
+async def accept_one(sock: socket.socket) -> str:
+    """Connect once; return the peer's address as the listener tells it."""
+    accepted: list[tuple[socket.socket, str]] = []
+    listener = Listener(sock, lambda sock, peer: accepted.append((sock, peer)))
+    try:
+        with socket.create_connection(listener.sock.getsockname()) as client:
+            await until(lambda: bool(accepted))
+            taken, peer = accepted[0]
+            assert not taken.getblocking()
+            taken.close()
+            assert peer == f"127.0.0.1:{client.getsockname()[1]}"
+            return peer
+    finally:
+        listener.close()
+
+
+async def test_accepts_and_names_the_peer() -> None:
+    await accept_one(troubled())
+
+
+async def test_accepts_ipv6() -> None:
+    accepted: list[str] = []
+    listener = Listener(
+        socket.create_server(("::1", 0), family=socket.AF_INET6),
+        lambda sock, peer: (sock.close(), accepted.append(peer))[1],
+    )
+    with socket.create_connection(listener.sock.getsockname()[:2]) as client:
+        await until(lambda: bool(accepted))
+        assert accepted == [f"[::1]:{client.getsockname()[1]}"]
+    listener.close()
+
+
+async def test_aborted_connection_does_not_stop_accepting() -> None:
+    await accept_one(troubled(errno.ECONNABORTED, errno.EPROTO))
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.get
+)
+async def test_exhaustion_backs_off_logs_once_and_recovers(
+    code: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACK_OFF_S", 0.01)
+    sock = troubled(code, code, code)
+    with caplog.at_level(logging.WARNING, "jobgate"):
+        await accept_one(sock)
+    assert len(caplog.records) == 1
+    assert sock.calls < 10, "it spun instead of backing off"
+
+
+async def test_close_while_backing_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACK_OFF_S", 0.01)
+    sock = troubled(*[errno.EMFILE] * 1000)
+    listener = Listener(sock, lambda sock, peer: None)
+    with socket.create_connection(sock.getsockname()):
+        await until(lambda: sock.calls > 0)
+        listener.close()
+    assert sock.fileno() == -1

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from jobgate.config.host import Authority, Name
+from jobgate.proxy.pool import UpstreamPool
+from support.wait import until
+from support.wires import FakeWire
+
+A = Authority(Name("a.test"), 80)
+B = Authority(Name("b.test"), 80)
+
+
+async def test_take_returns_the_wire_kept_last_for_that_authority() -> None:
+    pool = UpstreamPool(60.0)
+    wires = [FakeWire() for _ in range(3)]
+    pool.keep(A, wires[0], "192.0.2.1")
+    pool.keep(A, wires[1], "192.0.2.2")
+    pool.keep(B, wires[2], "192.0.2.3")
+    assert pool.take(A) == (wires[1], "192.0.2.2")
+    assert pool.take(A) == (wires[0], "192.0.2.1")
+    assert pool.take(A) is None
+    assert len(pool) == 1
+    assert wires[0].reader is None
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    "state", ["at_eof", "is_lost", "blocked", "inbox"], ids=["ended", "reset", "blocked", "said-too-much"]
+)
+async def test_keep_refuses_a_wire_that_is_not_at_a_boundary(state: str) -> None:
+    pool = UpstreamPool(60.0)
+    wire = FakeWire()
+    setattr(wire, state, bytearray(b"x") if state == "inbox" else True)
+    pool.keep(A, wire, "192.0.2.1")
+    assert wire.calls == ["abort"]
+    assert pool.take(A) is None
+
+
+@pytest.mark.parametrize("event", ["arrive", "end", "break_"])
+async def test_anything_that_happens_while_idle_ends_the_connection(event: str) -> None:
+    pool = UpstreamPool(60.0)
+    wire = FakeWire()
+    pool.keep(A, wire, "192.0.2.1")
+    if event == "arrive":
+        wire.arrive(b"HTTP/1.1 200 OK\r\n\r\n")
+    else:
+        getattr(wire, event)()
+    assert wire.calls == ["abort"]
+    assert pool.take(A) is None
+
+
+async def test_idle_connections_are_bounded_and_the_oldest_goes() -> None:
+    pool = UpstreamPool(60.0, max_idle=2)
+    wires = [FakeWire() for _ in range(3)]
+    for wire in wires:
+        pool.keep(A, wire, "192.0.2.1")
+    assert [wire.calls for wire in wires] == [["abort"], [], []]
+    pool.close()
+    assert len(pool) == 0
+    assert wires[2].calls == ["abort"]
+
+
+async def test_an_idle_connection_expires() -> None:
+    pool = UpstreamPool(0.01)
+    wire = FakeWire()
+    pool.keep(A, wire, "192.0.2.1")
+    await until(lambda: not len(pool))
+    assert wire.calls == ["abort"]

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jobgate.proxy.content import Chunked, KnownLength
+from jobgate.proxy.relay import End, Framing, Relay
+from jobgate.ratelimit.bucket import TokenBucket
+from jobgate.ratelimit.fair import FairQueue, Lane
+from jobgate.ratelimit.pacer import Pacer
+from support.clock import VirtualClock
+from support.wires import FakeWire
+
+RATE = 1000.0
+BURST = 100
+
+
+class Rig:
+    """A relay between two fake wires, limited or not, under a virtual clock."""
+
+    def __init__(
+        self,
+        *,
+        limited: bool = False,
+        framing: Framing | None = None,
+        room_bytes: int | None = None,
+        preface: bytes = b"",
+        inbox: bytes = b"",
+    ) -> None:
+        self.clock = VirtualClock()
+        self.source = FakeWire()
+        self.source.inbox += inbox
+        self.target = FakeWire(room_bytes)
+        self.bucket = TokenBucket(RATE, BURST, self.clock.time())
+        queue = FairQueue(self.bucket, Pacer(self.clock.time, self.clock.call_at))
+        self.lane: Lane | None = queue.lane() if limited else None
+        self.relay = Relay(
+            self.source, self.target, lane=self.lane, piece_bytes=50, framing=framing, preface=preface
+        )
+        self.relay.start()
+
+
+def test_relay_unlimited_passes_every_byte_and_the_end() -> None:
+    rig = Rig()
+    rig.source.arrive(b"one ")
+    rig.source.arrive(b"two")
+    rig.source.end()
+    assert rig.target.written == b"one two"
+    assert (rig.relay.end, rig.relay.moved_bytes) == (End.EOF, 7)
+
+
+def test_relay_passes_what_the_source_had_read_before() -> None:
+    rig = Rig(inbox=b"early ")
+    rig.source.arrive(b"late")
+    assert rig.target.written == b"early late"
+    assert not rig.source.inbox
+
+
+def test_relay_stops_reading_until_the_target_has_taken_all() -> None:
+    rig = Rig(room_bytes=3)
+    rig.source.arrive(b"12345")
+    assert not rig.source.reading
+    rig.target.make_room()
+    assert rig.source.reading
+    rig.source.arrive(b"678")
+    assert rig.target.written == b"12345678"
+
+
+def test_relay_passes_the_end_on_only_behind_blocked_bytes() -> None:
+    rig = Rig(room_bytes=0)
+    rig.source.arrive(b"x")
+    rig.source.end()
+    assert rig.relay.end is None
+    rig.target.make_room()
+    assert rig.relay.end is End.EOF
+
+
+def test_relay_limited_holds_bytes_until_their_tokens_are_there() -> None:
+    rig = Rig(limited=True)
+    rig.source.arrive(b"a" * 50)
+    rig.source.arrive(b"b" * 50)
+    rig.source.arrive(b"c" * 50)
+    assert rig.target.written == b"a" * 50 + b"b" * 50
+    assert not rig.source.reading
+    rig.clock.advance(0.049)
+    assert len(rig.target.written) == 100
+    rig.clock.advance(0.003)
+    assert rig.target.written[100:] == b"c" * 50
+    assert rig.source.reading
+
+
+def test_relay_limited_splits_an_inbox_larger_than_the_burst() -> None:
+    rig = Rig(limited=True, inbox=b"x" * 240)
+    assert len(rig.target.written) == 100
+    rig.clock.advance(0.2)
+    assert len(rig.target.written) == 240
+
+
+def test_relay_limited_end_waits_for_the_held_bytes() -> None:
+    rig = Rig(limited=True, inbox=b"x" * 120)
+    rig.source.end()
+    assert rig.relay.end is None
+    rig.clock.advance(0.1)
+    assert rig.relay.end is End.EOF
+    assert len(rig.target.written) == 120
+
+
+def test_relay_stopped_while_waiting_takes_no_tokens() -> None:
+    rig = Rig(limited=True, inbox=b"x" * 120)
+    rig.relay.stop()
+    rig.clock.advance(1.0)
+    assert rig.relay.end is End.TARGET_LOST
+    assert rig.bucket.level(rig.clock.time()) == BURST
+    assert len(rig.target.written) == 100
+
+
+def test_relay_source_reset_throws_held_bytes_away() -> None:
+    rig = Rig(limited=True, inbox=b"x" * 120)
+    rig.source.break_()
+    rig.clock.advance(1.0)
+    assert rig.relay.end is End.SOURCE_LOST
+    assert len(rig.target.written) == 100
+
+
+@pytest.mark.parametrize(
+    ("new_framing", "stream", "written", "rest"),
+    [
+        pytest.param(lambda: KnownLength(5), b"helloGET /", b"hello", b"GET /", id="length"),
+        pytest.param(lambda: KnownLength(0), b"GET /", b"", b"GET /", id="empty"),
+        pytest.param(
+            Chunked,
+            b"5;x=1\r\nhello\r\n0\r\nA: b\r\n\r\nGET",
+            b"5\r\nhello\r\n0\r\n\r\n",
+            b"GET",
+            id="chunked",
+        ),
+        pytest.param(
+            lambda: Chunked(plain=True), b"5\r\nhello\r\n0\r\n\r\nX", b"hello", b"X", id="chunked-to-plain"
+        ),
+    ],
+)
+@pytest.mark.parametrize("limited", [False, True], ids=["unlimited", "limited"])
+def test_relay_framed_ends_with_the_content_and_leaves_the_rest(
+    new_framing: Callable[[], Framing], stream: bytes, written: bytes, rest: bytes, limited: bool
+) -> None:
+    rig = Rig(framing=new_framing(), inbox=stream, limited=limited)
+    assert rig.relay.end is End.COMPLETE
+    assert rig.target.written == written
+    assert rig.source.inbox == rest
+    assert rig.source.reader is None
+
+
+def test_relay_framed_gives_back_the_tokens_of_what_follows() -> None:
+    rig = Rig(framing=KnownLength(5), limited=True)
+    rig.source.arrive(b"hello" + b"n" * 40)
+    assert rig.bucket.level(rig.clock.time()) == BURST - 5
+    assert rig.relay.moved_bytes == 5
+
+
+def test_relay_framed_cut_source_is_not_complete() -> None:
+    rig = Rig(framing=KnownLength(5))
+    rig.source.arrive(b"hell")
+    rig.source.end()
+    assert rig.relay.end is End.EOF
+
+
+def test_relay_framed_broken_content_is_invalid() -> None:
+    rig = Rig(framing=Chunked())
+    rig.source.arrive(b"zz\r\n")
+    assert rig.relay.end is End.INVALID
+    assert isinstance(rig.relay.error, ValueError)
+    assert not rig.target.written
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("inbox", [b"", b"body"], ids=["alone", "with-content"])
+def test_relay_preface_goes_first(limited: bool, inbox: bytes) -> None:
+    rig = Rig(framing=KnownLength(4), preface=b"HEAD ", inbox=inbox, limited=limited)
+    assert rig.target.written == b"HEAD " + inbox
+    if not inbox:
+        rig.source.arrive(b"body")
+    assert rig.target.written == b"HEAD body"
+
+
+async def test_wait_returns_the_end() -> None:
+    rig = Rig()
+    rig.source.end()
+    assert await rig.relay.wait() is End.EOF

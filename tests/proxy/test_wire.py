@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from jobgate.proxy.wire import Wire
+from support.wait import until
+
+WINDOW = 1024
+INBOX_LIMIT = 4096
+
+
+def far() -> float:
+    return asyncio.get_running_loop().time() + 10
+
+
+@pytest.fixture
+def peers() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection on loopback; the second is the test's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        other, _ = server.accept()
+    near.setblocking(False)
+    other.setblocking(False)
+    with contextlib.closing(near), contextlib.closing(other):
+        yield near, other
+
+
+@contextlib.asynccontextmanager
+async def opened(sock: socket.socket) -> AsyncIterator[Wire]:
+    wire = await Wire.open(sock, memoryview(bytearray(WINDOW)), INBOX_LIMIT)
+    try:
+        yield wire
+    finally:
+        wire.abort()
+        await until(lambda: wire.is_lost)
+
+
+async def test_more_fills_the_inbox(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        peers[1].send(b"hello")
+        await wire.more(far())
+        assert wire.take_inbox() == b"hello"
+        assert not wire.inbox
+
+
+async def test_more_deadline_raises(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        with pytest.raises(TimeoutError):
+            await wire.more(asyncio.get_running_loop().time() + 0.01)
+
+
+async def test_inbox_is_bounded(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        peers[1].send(b"x" * 50_000)
+        await until(lambda: len(wire.inbox) >= INBOX_LIMIT)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(wire.inbox) < INBOX_LIMIT + WINDOW
+
+
+async def test_eof_leaves_the_sending_side_open(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        peers[1].shutdown(socket.SHUT_WR)
+        await wire.more(far())
+        assert wire.at_eof
+        assert wire.write(b"late")
+        assert await asyncio.get_running_loop().sock_recv(peers[1], 10) == b"late"
+
+
+async def test_write_tells_when_the_kernel_is_full_and_sends_all_in_order(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        block = bytearray(range(256)) * 1024
+        sent = 0
+        while wire.write(memoryview(block)):
+            sent += len(block)
+            assert sent < 1 << 28, "the kernel never had enough"
+        sent += len(block)
+        expected, block[:] = bytes(block), b"\0" * len(block)  # what the wire keeps must be a copy
+        received = bytearray()
+        while len(received) < sent:
+            received += await asyncio.get_running_loop().sock_recv(peers[1], 1 << 20)
+        assert bytes(received[-len(expected) :]) == expected
+        await until(lambda: not wire.blocked)
+
+
+async def test_on_writable_is_called_once_when_all_is_taken(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        calls: list[int] = []
+        while wire.write(b"x" * (1 << 20)):
+            pass
+        wire.on_writable = lambda: calls.append(1)
+        while not calls:
+            await asyncio.get_running_loop().sock_recv(peers[1], 1 << 20)
+        assert calls == [1]
+
+
+async def test_send_fin_waits_for_what_was_written(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        total = 0
+        while wire.write(b"x" * (1 << 20)):
+            total += 1 << 20
+        total += 1 << 20
+        wire.send_fin()
+        received = 0
+        while data := await asyncio.get_running_loop().sock_recv(peers[1], 1 << 20):
+            received += len(data)
+        assert received == total
+        peers[1].send(b"still open")
+        await wire.more(far())
+        assert wire.inbox == b"still open"
+
+
+async def test_abort_with_reset_is_seen_as_one(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        wire.abort(reset=True)
+        await until(lambda: wire.is_lost)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.get_running_loop().sock_recv(peers[1], 10)
+
+
+async def test_peer_reset_calls_on_lost(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        calls: list[int] = []
+        wire.on_lost = lambda: calls.append(1)
+        peers[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peers[1].close()
+        await until(lambda: bool(calls))
+        assert wire.is_lost
+        assert wire.write(b"into the void")
+
+
+async def test_linger_delivers_a_reply_past_unread_input(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        peers[1].send(b"x" * 40_000)
+        wire.write(b"refused")
+        lingering = asyncio.get_running_loop().create_task(wire.linger())
+        loop = asyncio.get_running_loop()
+        assert await loop.sock_recv(peers[1], 100) == b"refused"
+        assert await loop.sock_recv(peers[1], 100) == b""
+        peers[1].shutdown(socket.SHUT_WR)
+        await lingering
+        await until(lambda: wire.is_lost)

@@ -1,0 +1,115 @@
+"""One gate and one origin for all real clients: ``jobgate serve`` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from .net import free_port
+from .serve import COMMAND, ENVIRONMENT, Served, serve
+from .web_origin import WebOrigin, web_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a client's test needs.
+
+    Attributes:
+        origin: Its ports.
+        gate: The running gate.
+        files: Folder served below ``/files/``.
+        authority: Certificate of the authority that signed the origin's.
+        environment: What ``jobgate env`` prints, and where each client finds the authority.
+    """
+
+    origin: WebOrigin
+    gate: Served
+    files: Path
+    authority: Path
+    environment: dict[str, str]
+
+    def http(self, path: str, name: str = "ok.test") -> str:
+        """Return a plain URL of the origin."""
+        return f"http://{name}:{self.origin.plain_port}{path}"
+
+    def https(self, path: str, name: str = "ok.test") -> str:
+        """Return a TLS URL of the origin."""
+        return f"https://{name}:{self.origin.tls_port}{path}"
+
+    def run(
+        self, command: list[str], content: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a client with nothing but the environment of a job."""
+        return subprocess.run(command, input=content, capture_output=True, timeout=60, env=self.environment)
+
+
+def _configuration(origin: WebOrigin, port: int) -> str:
+    plain, secure = origin.plain_port, origin.tls_port
+    return f"""
+[node]
+allow_addresses = ["127.0.0.1:{plain}", "127.0.0.1:{secure}"]
+[dns]
+hosts = {{ "ok.test" = ["127.0.0.1"], "tunnel.ok.test" = ["127.0.0.1"], "evil.test" = ["127.0.0.1"] }}
+[[job]]
+id = "job"
+network = "http"
+listen = "127.0.0.1:{port}"
+domains = ["ok.test", "ok.test:{secure}", "tunnel.ok.test:{plain}"]
+"""
+
+
+def _job_environment(configuration: Path, home: Path, authority: Path) -> dict[str, str]:
+    """Take the variables of the product, and add what tells each client whom to trust."""
+    command = [*COMMAND, "env", "job", "--config", str(configuration), "--format", "json"]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True, env=ENVIRONMENT).stdout
+    variables: dict[str, str] = json.loads(printed)
+    trusted = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "NODE_EXTRA_CA_CERTS": str(authority),
+        **dict.fromkeys(trusted, str(authority)),
+        **variables,
+    }
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    """Start an origin and a gate that know nothing of each other but the gate's rules."""
+    authority = trustme.CA()
+    bundle = folder / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("ok.test", "*.ok.test", "evil.test").configure_cert(tls)
+    files = folder / "files"
+    files.mkdir()
+    home = folder / "home"
+    home.mkdir()
+    (home / ".wgetrc").write_text(f"ca_certificate = {bundle}\n")
+    with web_origin(tls, files) as origin:
+        configuration = folder / "jobgate.toml"
+        configuration.write_text(_configuration(origin, free_port()))
+        with serve(configuration) as gate:
+            yield Site(origin, gate, files, bundle, _job_environment(configuration, home, bundle))
+
+
+def need(program: str) -> str:
+    """Return the path of a program, or skip the test."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
