@@ -260,7 +260,7 @@ class Connection:
         known = self._gate.resolver.lookup(target.host)
         if known is not None:
             return known
-        wait_s = self._job.dns_names.take()
+        wait_s = 0.0 if self._gate.resolver.cached(target.host) else self._job.dns_names.take()
         if wait_s:
             raise ProxyError(
                 Reason.RATE, "This job asks for too many new names per second.", retry_after_s=wait_s

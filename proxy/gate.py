@@ -14,6 +14,7 @@ from jobgate.config.host import Address
 from jobgate.config.settings import JobSettings, Settings
 from jobgate.ratelimit.pacer import Pacer
 
+from .addresses import embedded_ipv4
 from .connection import Connection
 from .dial import dial
 from .errors import Reason
@@ -105,8 +106,9 @@ class Gate:
         self._listeners.append(Listener(sock, lambda sock, peer: self._accepted(job, sock, peer)))
 
     def is_own(self, address: Address, port: int) -> bool:
-        """Say whether an endpoint is one of the gate's own listeners, by whatever address."""
-        if (address, port) in self._own:
+        """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
+        inner = embedded_ipv4(address)
+        if (address, port) in self._own or (inner is not None and self.is_own(inner, port)):
             return True
         return any(port == p and host.is_unspecified for host, p in self._own) and _is_local(address)
 
