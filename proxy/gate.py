@@ -23,6 +23,7 @@ from .head import HeadLimits
 from .job import Direction, Job
 from .journal import Journal
 from .listener import Listener
+from .pool import IdleBudget
 from .resolver import Resolver
 from .wire import Wire
 
@@ -79,6 +80,7 @@ class Gate:
             self.via,
         )
         self.max_connections = effective_connections(limits.max_connections)
+        self._idle_budget = IdleBudget(self.max_connections)
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(self._loop.time, self._loop.call_at)
         self._scratch = memoryview(bytearray(min(SCRATCH_BYTES, max(limits.relay_buffer_bytes, 1 << 16))))
@@ -95,7 +97,7 @@ class Gate:
         Raises:
             PolicyError: It asks for more than the node allows.
         """
-        job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer)
+        job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer, self._idle_budget)
         return job
 
     def listen(self, job: Job, sock: socket.socket) -> None:

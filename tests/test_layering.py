@@ -22,7 +22,7 @@ LAYERS = {
 EDGES = {
     "proxy": frozenset(
         {"connection", "dial", "dnsquery", "forward", "gate", "journal", "listener", "logwriter", "pool"}
-        | {"relay", "resolver", "tunnel", "wire"}
+        | {"reach", "relay", "resolver", "tunnel", "watch", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),
