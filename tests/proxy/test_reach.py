@@ -41,9 +41,7 @@ async def reached(
         port: int = server.getsockname()[1]
         hook = DialHook({port: port, 443: port})
         resolver = FakeResolver({"n.test": answers}, failure=failure)
-        configuration = (
-            f'{limits}\n[[job]]\nid = "job"\nnetwork = "http"\nlisten = "127.0.0.1:0"\ndomains = ["n.test"]'
-        )
+        configuration = '[[job]]\nid = "job"\nnetwork = "http"\nlisten = "127.0.0.1:0"\ndomains = ["n.test"]'
         async with running_gate(configuration, resolver=resolver, dialer=hook) as running:
             journal = Decided()
             exchange = Exchange("job", "c", Usage(), journal, lambda: 0.0)
