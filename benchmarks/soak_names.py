@@ -27,7 +27,7 @@ _SCRIPTS: dict[str, Reply] = {
     "private": records("10.0.0.7", "fd00::7", ttl_s=_TTL_S),
     "metadata": records("169.254.169.254", ttl_s=_TTL_S),
     "gate": records(GATE_INSIDE, ttl_s=_TTL_S),
-    "mixed": records("10.0.0.7", ORIGIN, ttl_s=_TTL_S),
+    "mixed": records("10.0.0.7", ORIGIN, "fd00::7", ttl_s=_TTL_S),
     "cut": truncated(_GOOD),
     "good": _GOOD,
 }
