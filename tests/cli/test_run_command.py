@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from jobgate.cli import call
 from jobgate.cli.options import JobOptions, load_settings, settings_with_job
-from jobgate.cli.run import JOB_ID, ROOT_WARNING, job_environment, warn_root
+from jobgate.cli.run import JOB_ID, ROOT_WARNING, job_environment, wants_colour, warn_root
 from jobgate.config.settings import Settings
 
 
@@ -79,6 +80,20 @@ def test_environment_of_the_job_beats_that_of_all_jobs(
     assert (environment["A"], environment["B"]) == ("all", "job")
     assert environment["http_proxy"] == "http://127.0.0.1:3128"
     assert environment["no_proxy"].endswith(",192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "wanted"),
+    [(True, "", True), (True, "1", False), (False, "", False)],
+    ids=["terminal", "no-color", "pipe"],
+)
+def test_colour_is_for_terminals(
+    terminal: bool, no_color: str, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert wants_colour() == wanted
 
 
 @pytest.mark.parametrize(("uid", "said"), [(0, ROOT_WARNING + "\n"), (1000, "")])

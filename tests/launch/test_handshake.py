@@ -69,6 +69,14 @@ def test_signals_for_a_job_that_is_gone_are_dropped(pair: Pair) -> None:
     handshake.send_signals(pair[0], [Signals.SIGTERM])
 
 
+def test_nobody_waits_for_a_side_that_does_not_read(pair: Pair) -> None:
+    for _ in range(10_000):
+        handshake.send_stopped(pair[1])
+        handshake.send_signals(pair[0], [Signals.SIGUSR1])
+    assert handshake.receive_stopped(pair[0])
+    assert handshake.receive_signals(pair[1]) == [Signals.SIGUSR1]
+
+
 def test_stop_is_told_apart_from_the_end(pair: Pair) -> None:
     ours, theirs = pair
     handshake.send_stopped(theirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pty
@@ -159,7 +160,25 @@ def test_terminal_comes_back_from_a_job_with_job_control(identity: str) -> None:
         running.expect("ended 0 in place")
 
 
+def test_terminal_of_another_session_is_left_alone(identity: str) -> None:
+    keys, screen = pty.openpty()
+    try:
+        command = as_identity(identity, [*COMMAND, "run", "--", "test", "-t", "0"])
+        done = subprocess.run(
+            command, stdin=screen, stderr=screen, env=environment(), start_new_session=True, check=False
+        )
+    finally:
+        os.close(screen)
+        os.close(keys)
+    assert done.returncode == 0
+
+
 def test_without_a_terminal_nothing_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "isatty", lambda descriptor: False)
-    monkeypatch.delattr(os, "tcgetpgrp")
+    def no_terminal(descriptor: int) -> int:
+        raise OSError(errno.ENOTTY, "no terminal")
+
+    taken: list[int] = []
+    monkeypatch.setattr(os, "tcgetpgrp", no_terminal)
+    monkeypatch.setattr(os, "tcsetpgrp", lambda descriptor, group: taken.append(descriptor))
     Foreground().take_back()
+    assert taken == []

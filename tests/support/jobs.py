@@ -39,6 +39,7 @@ class Findings(TypedDict):
     sockets: dict[str, str]
     reached: dict[str, str]
     launcher: dict[str, str]
+    join: str
     nested: dict[str, str]
     writes: dict[str, str]
     terminal: str

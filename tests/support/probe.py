@@ -98,6 +98,11 @@ def interfaces_of_a_new_network() -> None:
         raise OSError(errno.ENOTUNIQ, "more than loopback")
 
 
+def join_own_network() -> None:
+    """What joining any other network would need, too: rights over the namespace that owns it."""
+    call(libc.setns(os.open("/proc/self/ns/net", os.O_RDONLY), NEW_NET))
+
+
 def write_to(path: str) -> str:
     return outcome(lambda: os.close(os.open(path, os.O_WRONLY)))
 
@@ -141,8 +146,10 @@ def look(launcher_pid: int, places: dict[str, str]) -> dict[str, object]:
             "take a descriptor of pid 1": outcome(lambda: take_descriptors(os.pidfd_open(1))),
             "memory of pid 1": outcome(lambda: os.close(os.open("/proc/1/mem", os.O_RDONLY))),
         },
+        "join": in_child(join_own_network),
         "nested": {
             "no new network": in_child(as_nested_root(switch_loopback_off)),
+            "the network of the job": in_child(as_nested_root(join_own_network)),
             "a new network": in_child(as_nested_root(interfaces_of_a_new_network)),
             "uncover /run": in_child(as_nested_root(lambda: call(libc.umount2(b"/run", 0)))),
             "look below /run": in_child(

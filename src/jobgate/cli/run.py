@@ -112,6 +112,11 @@ def warn_root() -> None:
         click.echo(ROOT_WARNING, err=True)
 
 
+def wants_colour() -> bool:
+    """Say whether standard error is a terminal whose user did not ask for plain text (no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
 def run_without_network(plan: Plan) -> int:
     """Run a job that has nothing to be served; returns its exit code."""
     with start(plan) as job:
@@ -133,5 +138,5 @@ def run_behind_gate(plan: Plan, settings: Settings, *, log: str | None, loop: st
         exit_code = job.wait()
     # After the streams of the job have been carried out.
     if summary:
-        click.echo(render(result, colour=sys.stderr.isatty()), err=True, nl=False)
+        click.echo(render(result, colour=wants_colour()), err=True, nl=False)
     return exit_code

@@ -8,6 +8,7 @@ that the other side is gone.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Sequence
 from signal import Signals
@@ -67,11 +68,8 @@ def await_begin(control: socket.socket) -> bool:
 
 
 def send_signals(control: socket.socket, numbers: Sequence[Signals]) -> None:
-    """Pass signals on to the job; one that is gone needs none."""
-    try:
-        control.send(bytes(numbers))
-    except (BrokenPipeError, ConnectionResetError):
-        return
+    """Pass signals on to the job; one that is gone, or stopped with hundreds unread, needs no more."""
+    _tell(control, bytes(numbers))
 
 
 def receive_signals(control: socket.socket) -> list[Signals] | None:
@@ -81,10 +79,16 @@ def receive_signals(control: socket.socket) -> list[Signals] | None:
 
 
 def send_stopped(control: socket.socket) -> None:
-    """Say that the job has stopped."""
-    control.send(_STOPPED)
+    """Say that the job has stopped; a launcher that is stopped itself need not hear it again and again."""
+    _tell(control, _STOPPED)
 
 
 def receive_stopped(control: socket.socket) -> bool:
     """Whether the job says that it was stopped; false at the end of file."""
     return control.recv(_MAX_MESSAGE_BYTES) == _STOPPED
+
+
+def _tell(control: socket.socket, message: bytes) -> None:
+    """Send without waiting; what the other side cannot take is dropped."""
+    with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        control.send(message, socket.MSG_DONTWAIT)

@@ -28,4 +28,7 @@ class Foreground:
 
 
 def _in_foreground(stream: int) -> bool:
-    return os.isatty(stream) and os.tcgetpgrp(stream) == os.getpgrp()
+    try:
+        return os.tcgetpgrp(stream) == os.getpgrp()
+    except OSError:  # no terminal, or that of another session
+        return False
