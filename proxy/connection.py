@@ -1,6 +1,6 @@
 """The spine: one client connection, top to bottom (edge).
 
-accept → head → decide by name → resolve → vet → dial → tunnel | forward → close line → next head.
+accept → head → decide by name → resolve → vet → dial → hello, tunnel | forward → close line → next head.
 
 Every step goes on or raises one ``ProxyError``; ``_refuse`` is the one place that turns
 it into a reply. Each request has exactly one decision line and one close line.
@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobgate.config.host import Address, Authority, Name
+from jobgate.config.policy import Tls
 from jobgate.ratelimit.fair import Lane
 
 from .addresses import vet
@@ -26,6 +27,7 @@ from .exchange import Exchange
 from .forward import Cut, Forward, Legs, Stale
 from .head import RequestHead, check_partial_request, find_head_end, parse_request_head
 from .headers import max_forwards, request_head_bytes
+from .hello import check_hello
 from .job import Job
 from .relay import Relay
 from .replies import denials_reply, options_reply, refusal, reply, status_of
@@ -285,18 +287,28 @@ class Connection:
         return True
 
     async def _relay(self, target: Target, exchange: Exchange) -> Reason:
+        job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._connect(target, exchange)
         exchange.status = 200
         self._client.write(CONNECTED)
-        job = self._job
+        if job.policy.job.tls is Tls.REQUIRE:
+            refused = await self._check_hello(target, upstream, exchange)
+            if refused is not None:
+                return refused
         up = Relay(self._client, upstream, lane=self._up_lane, piece_bytes=job.up.piece_bytes)
         down = Relay(upstream, self._client, lane=self._down_lane, piece_bytes=job.down.piece_bytes)
-        timeouts = self._gate.settings.timeouts
         self._tunnel = Tunnel(up, down, idle_s=timeouts.tunnel_idle_s, half_closed_s=timeouts.half_closed_s)
         try:
             return await self._tunnel.run()
         finally:
             exchange.bytes_up, exchange.bytes_down = up.moved_bytes, down.moved_bytes
+
+    async def _check_hello(self, target: Target, upstream: Wire, exchange: Exchange) -> Reason | None:
+        """Decide once more, by the server name in the tunnel's first bytes; ``None`` to go on."""
+        timeout_s = self._gate.settings.timeouts.hello_s
+        return await check_hello(
+            self._client, upstream, target, self._job.policy, timeout_s=timeout_s, exchange=exchange
+        )
 
     async def _forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
         """Send the request over a kept connection of this job, or a new one."""

@@ -21,8 +21,8 @@ LAYERS = {
 
 EDGES = {
     "proxy": frozenset(
-        {"connection", "dial", "dnsquery", "forward", "gate", "journal", "listener", "logwriter", "pool"}
-        | {"relay", "resolver", "tunnel", "wire"}
+        {"connection", "dial", "dnsquery", "forward", "gate", "hello", "journal", "listener", "logwriter"}
+        | {"pool", "relay", "resolver", "tunnel", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),
