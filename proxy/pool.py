@@ -17,11 +17,30 @@ from .wire import Wire
 MAX_IDLE = 64
 
 
-class UpstreamPool:
-    """Idle upstream wires by authority."""
+class IdleBudget:
+    """How many idle upstream connections the process may hold, over all jobs.
 
-    def __init__(self, keepalive_s: float, max_idle: int = MAX_IDLE) -> None:
+    They are in nobody's cap of connections, yet each is a descriptor.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, connections: int) -> None:
+        self.left = connections
+
+
+class UpstreamPool:
+    """Idle upstream wires by authority.
+
+    Args:
+        keepalive_s: How long one is kept.
+        budget: Shared by all jobs; where it is used up, nothing more is kept.
+        max_idle: Kept by this job.
+    """
+
+    def __init__(self, keepalive_s: float, budget: IdleBudget, max_idle: int = MAX_IDLE) -> None:
         self._keepalive_s = keepalive_s
+        self._budget = budget
         self._max_idle = max_idle
         self._idle: dict[_Parked, None] = {}
         self._by_authority: dict[Authority, list[_Parked]] = {}
@@ -41,9 +60,12 @@ class UpstreamPool:
         if wire.at_eof or wire.is_lost or wire.inbox or wire.blocked:
             wire.abort()
             return
-        if len(self._idle) >= self._max_idle:
-            oldest = next(iter(self._idle))
-            self.discard(oldest)
+        if self._idle and (len(self._idle) >= self._max_idle or self._budget.left <= 0):
+            self.discard(next(iter(self._idle)))
+        if self._budget.left <= 0:
+            wire.abort()
+            return
+        self._budget.left -= 1
         parked = _Parked(self, authority, wire, address, self._keepalive_s)
         self._idle[parked] = None
         self._by_authority.setdefault(authority, []).append(parked)
@@ -60,6 +82,7 @@ class UpstreamPool:
 
     def _remove(self, parked: _Parked) -> tuple[Wire, str]:
         del self._idle[parked]
+        self._budget.left += 1
         siblings = self._by_authority[parked.authority]
         siblings.remove(parked)
         if not siblings:

@@ -22,7 +22,7 @@ LAYERS = {
 EDGES = {
     "proxy": frozenset(
         {"connection", "dial", "dnsquery", "forward", "gate", "hello", "journal", "listener", "logwriter"}
-        | {"pool", "relay", "resolver", "tunnel", "wire"}
+        | {"pool", "reach", "relay", "resolver", "tunnel", "watch", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),

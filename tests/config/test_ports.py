@@ -42,6 +42,14 @@ def test_parse_refuses(entry: str | int) -> None:
         Ports.parse([entry])
 
 
+@pytest.mark.parametrize(
+    "entry", ["80\n", "80\x1b[31m", "9" * 5000, 1 << 20_000], ids=["line", "escape", "text", "int"]
+)
+def test_parse_never_quotes_what_it_refuses(entry: str | int) -> None:
+    with pytest.raises(ValueError, match=r"^write a port [ -~]{1,80}$"):
+        Ports.parse([entry])
+
+
 def test_parse_reversed_range_is_told_the_order() -> None:
     with pytest.raises(ValueError, match='write "80-90"'):
         Ports.parse(["90-80"])

@@ -54,10 +54,12 @@ async def test_accepts_and_names_the_peer() -> None:
 
 async def test_accepts_ipv6() -> None:
     accepted: list[str] = []
-    listener = Listener(
-        socket.create_server(("::1", 0), family=socket.AF_INET6),
-        lambda sock, peer: (sock.close(), accepted.append(peer))[1],
-    )
+
+    def accept(sock: socket.socket, peer: str) -> None:
+        sock.close()
+        accepted.append(peer)
+
+    listener = Listener(socket.create_server(("::1", 0), family=socket.AF_INET6), accept)
     with socket.create_connection(listener.sock.getsockname()[:2]) as client:
         await until(lambda: bool(accepted))
         assert accepted == [f"[::1]:{client.getsockname()[1]}"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from jobgate.config.host import Authority, Name
-from jobgate.proxy.pool import UpstreamPool
+from jobgate.proxy.pool import IdleBudget, UpstreamPool
 from support.wait import until
 from support.wires import FakeWire
 
@@ -12,7 +12,7 @@ B = Authority(Name("b.test"), 80)
 
 
 async def test_take_returns_the_wire_kept_last_for_that_authority() -> None:
-    pool = UpstreamPool(60.0)
+    pool = UpstreamPool(60.0, IdleBudget(100))
     wires = [FakeWire() for _ in range(3)]
     pool.keep(A, wires[0], "192.0.2.1")
     pool.keep(A, wires[1], "192.0.2.2")
@@ -29,7 +29,7 @@ async def test_take_returns_the_wire_kept_last_for_that_authority() -> None:
     "state", ["at_eof", "is_lost", "blocked", "inbox"], ids=["ended", "reset", "blocked", "said-too-much"]
 )
 async def test_keep_refuses_a_wire_that_is_not_at_a_boundary(state: str) -> None:
-    pool = UpstreamPool(60.0)
+    pool = UpstreamPool(60.0, IdleBudget(100))
     wire = FakeWire()
     setattr(wire, state, bytearray(b"x") if state == "inbox" else True)
     pool.keep(A, wire, "192.0.2.1")
@@ -39,7 +39,7 @@ async def test_keep_refuses_a_wire_that_is_not_at_a_boundary(state: str) -> None
 
 @pytest.mark.parametrize("event", ["arrive", "end", "break_"])
 async def test_anything_that_happens_while_idle_ends_the_connection(event: str) -> None:
-    pool = UpstreamPool(60.0)
+    pool = UpstreamPool(60.0, IdleBudget(100))
     wire = FakeWire()
     pool.keep(A, wire, "192.0.2.1")
     if event == "arrive":
@@ -51,7 +51,7 @@ async def test_anything_that_happens_while_idle_ends_the_connection(event: str) 
 
 
 async def test_idle_connections_are_bounded_and_the_oldest_goes() -> None:
-    pool = UpstreamPool(60.0, max_idle=2)
+    pool = UpstreamPool(60.0, IdleBudget(100), max_idle=2)
     wires = [FakeWire() for _ in range(3)]
     for wire in wires:
         pool.keep(A, wire, "192.0.2.1")
@@ -62,8 +62,23 @@ async def test_idle_connections_are_bounded_and_the_oldest_goes() -> None:
 
 
 async def test_an_idle_connection_expires() -> None:
-    pool = UpstreamPool(0.01)
+    pool = UpstreamPool(0.01, IdleBudget(100))
     wire = FakeWire()
     pool.keep(A, wire, "192.0.2.1")
     await until(lambda: not len(pool))
     assert wire.calls == ["abort"]
+
+
+async def test_all_jobs_together_keep_no_more_than_the_budget() -> None:
+    budget = IdleBudget(2)
+    mine, other = UpstreamPool(60.0, budget), UpstreamPool(60.0, budget)
+    wires = [FakeWire() for _ in range(4)]
+    mine.keep(A, wires[0], "192.0.2.1")
+    mine.keep(A, wires[1], "192.0.2.1")
+    other.keep(A, wires[2], "192.0.2.1")
+    assert wires[2].calls == ["abort"]
+    mine.keep(B, wires[3], "192.0.2.1")  # replaces one of its own
+    assert [wire.calls for wire in wires] == [["abort"], [], ["abort"], []]
+    mine.close()
+    other.close()
+    assert budget.left == 2

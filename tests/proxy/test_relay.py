@@ -187,3 +187,43 @@ async def test_wait_returns_the_end() -> None:
     rig = Rig()
     rig.source.end()
     assert await rig.relay.wait() is End.EOF
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["unlimited", "limited"])
+@pytest.mark.parametrize(("content", "end"), [(b"12345", End.COMPLETE), (b"1234", End.SOURCE_LOST)])
+def test_relay_framed_passes_on_what_came_before_the_reset(content: bytes, end: End, limited: bool) -> None:
+    rig = Rig(framing=KnownLength(120), limited=limited)
+    rig.source.arrive(b"x" * 50)
+    rig.source.arrive(b"x" * 50)
+    rig.source.arrive(b"x" * 15 + content)
+    rig.source.break_()
+    rig.clock.advance(1.0)
+    assert rig.relay.end is end
+    assert rig.target.written == b"x" * 115 + content
+
+
+def test_relay_framed_started_after_the_reset_passes_on_what_came_before() -> None:
+    source, target = FakeWire(), FakeWire()
+    source.inbox += b"12345"
+    source.is_lost = True
+    relay = Relay(source, target, lane=None, piece_bytes=50, framing=KnownLength(5), preface=b"head")
+    relay.start()
+    assert (relay.end, bytes(target.written)) == (End.COMPLETE, b"head12345")
+
+
+def test_relay_complete_reads_on_so_that_a_reset_is_noticed() -> None:
+    rig = Rig(framing=KnownLength(120), limited=True)
+    rig.source.arrive(b"x" * 50)
+    rig.source.arrive(b"x" * 50)
+    rig.source.arrive(b"x" * 20)
+    assert not rig.source.reading
+    rig.clock.advance(1.0)
+    assert rig.relay.end is End.COMPLETE
+    assert rig.source.reading
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["unlimited", "limited"])
+def test_relay_preface_is_written_although_no_content_may_follow(limited: bool) -> None:
+    rig = Rig(framing=KnownLength(0), preface=b"head", inbox=b"stray", limited=limited)
+    assert (rig.relay.end, bytes(rig.target.written)) == (End.COMPLETE, b"head")
+    assert rig.source.inbox == b"stray"

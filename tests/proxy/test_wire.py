@@ -149,3 +149,19 @@ async def test_linger_delivers_a_reply_past_unread_input(peers: tuple[socket.soc
         peers[1].shutdown(socket.SHUT_WR)
         await lingering
         await until(lambda: wire.is_lost)
+
+
+@pytest.mark.parametrize("is_answering", [True, False], ids=["answering", "plain"])
+async def test_failed_write_leaves_the_answer_of_a_wire_that_is_answering(
+    peers: tuple[socket.socket, socket.socket], is_answering: bool
+) -> None:
+    async with opened(peers[0]) as wire:
+        wire.is_answering = is_answering
+        peers[1].send(b"answer")
+        peers[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peers[1].close()
+        assert wire.write(b"content") is not is_answering  # nothing is asked for before the wire is lost
+        await until(lambda: wire.is_lost)
+        assert bytes(wire.inbox) == (b"answer" if is_answering else b"")
+        assert not wire.at_eof  # the reset was told to the write: the read ends like a FIN
+        assert wire.error is not None

@@ -7,6 +7,10 @@ import json
 import os
 import random
 import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,6 +68,78 @@ async def test_head_of_60_kib_passes_both_ways() -> None:
         response = await client.request(absolute(f"http://ok.test:{origin.port}/", *fields))
         assert [value for name, value in response.headers if name.startswith("x-")] == ["a" * 6000] * 10
         assert bytes(origin.peers[0].received).count(b"a" * 6000) == 10
+
+
+@pytest.mark.parametrize("last", [0, 1, 4, 1000], ids=["at-once", "last-byte", "blank-line", "halves"])
+@pytest.mark.parametrize(("size", "status"), [(2047, 200), (2048, 200), (2049, 431)])
+async def test_head_may_be_as_large_as_its_limit(size: int, status: int, last: int) -> None:
+    limits = "[limits]\nmax_head_bytes = 2048\nmax_target_bytes = 1024"
+    async with HttpOrigin() as origin, loopback_gate(tables=limits) as gate, gate.client() as client:
+        request = absolute(f"http://ok.test:{origin.port}/", "X: ")
+        request = request.replace(b"X: ", b"X: " + b"a" * (size - len(request)))
+        await client.send(request[: size - last])
+        for _ in range(20):
+            await asyncio.sleep(0)  # so that the gate sees a part first
+        await client.send(request[size - last :])
+        assert (await client.response()).status == status
+
+
+async def test_content_streams_both_ways_at_once() -> None:
+    content = bytes(range(250)) * 10_000
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.send(head("HTTP/1.1 200 OK", f"Content-Length: {len(content)}"))
+        left = len(content)
+        while left:
+            data = await peer.read_some()
+            left -= len(data)
+            await peer.send(data)
+        await peer.read_to_end()
+
+    async with Origin(script) as origin, loopback_gate() as gate, gate.client() as client:
+        sending = asyncio.ensure_future(client.send(post(f"http://ok.test:{origin.port}/", content)))
+        assert (await client.response("POST")).body == content
+        await sending
+
+
+@contextmanager
+def resetting_port() -> Iterator[int]:
+    """Accept and reset at once, in a thread: the reset may be there before the gate looks."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["connect", "http"])
+async def test_origin_that_resets_at_once_is_a_bad_gateway_or_a_reset(kind: str) -> None:
+    async def ask(gate: RunningGate, request: bytes) -> bytes:
+        async with gate.client() as client:
+            await client.send(request)
+            return await client.read_some()
+
+    with resetting_port() as port:
+        request = connect(f"ok.test:{port}") if kind == "connect" else absolute(f"http://ok.test:{port}/")
+        async with loopback_gate(tables=NO_CAPS) as gate:
+            answers = await asyncio.gather(*(ask(gate, request) for _ in range(100)))
+        allowed = (b"502",) if kind == "http" else (b"502", b"200")
+        assert {answer.split()[1] for answer in answers if answer} <= set(allowed)
 
 
 async def test_client_that_closes_in_the_middle_of_a_download_ends_it() -> None:

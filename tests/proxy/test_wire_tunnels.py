@@ -35,7 +35,7 @@ async def test_b29_plain_http_in_a_tunnel_is_opaque() -> None:
 
 
 async def test_bytes_behind_the_head_reach_the_origin_once_and_first() -> None:
-    early = bytes(range(256)) * 64
+    early = bytes(range(256)) * 2000  # more than the gate keeps before it has dialled
     async with Origin(echo) as origin, loopback_gate() as gate, gate.client() as client:
         await open_tunnel(client, origin.port, early)
         await client.send(b"later")

@@ -28,6 +28,7 @@ class Findings(TypedDict):
     """What ``support/probe.py`` prints from inside a job."""
 
     status: dict[str, str]
+    status_of_pid_1: dict[str, str]
     ids: list[int]
     descriptors: list[int]
     pids: list[int]

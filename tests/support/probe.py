@@ -41,8 +41,8 @@ def call(result: int) -> int:
     return result
 
 
-def status() -> dict[str, str]:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def status(process: str = "self") -> dict[str, str]:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return {
         name: fields[name].strip()
@@ -110,6 +110,7 @@ def look(launcher_pid: int, places: dict[str, str]) -> dict[str, object]:
     """Everything that a test asks about."""
     return {
         "status": status(),
+        "status_of_pid_1": status("1"),
         "ids": [os.getuid(), os.getgid()],
         # One more is the listing itself.
         "descriptors": [int(name) for name in os.listdir("/proc/self/fd")][:-1],

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jobgate.config.host import Authority, Name
+from jobgate.proxy.decision import Kind
+from jobgate.proxy.errors import Reason
+from jobgate.proxy.exchange import Exchange
+from jobgate.proxy.journal import Journal
+from jobgate.proxy.usage import Refused, Usage
+from support.clock import VirtualClock
+
+AUTHORITY = Authority(Name("ok.test"), 8080)
+
+
+class FakeJournal(Journal):
+    """Keeps the fields of the lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decisions: list[dict[str, object]] = []
+        self.closes: list[dict[str, object]] = []
+
+    def decision(self, **fields: object) -> None:
+        self.decisions.append(fields)
+
+    def close(self, **fields: object) -> None:
+        self.closes.append(fields)
+
+
+class Rig:
+    """One exchange with everything around it."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(100.0)
+        self.journal = FakeJournal()
+        self.usage = Usage()
+        self.exchange = Exchange("job", "192.0.2.7:49152", self.usage, self.journal, self.clock.time)
+
+    def ask(self, method: bytes = b"GET") -> None:
+        self.exchange.asks(Kind.HTTP, method, AUTHORITY)
+
+
+def allow(exchange: Exchange) -> None:
+    exchange.allow()
+
+
+def refuse(reason: Reason) -> Step:
+    return lambda exchange: exchange.refuse(reason)
+
+
+def finish(reason: Reason) -> Step:
+    return lambda exchange: exchange.finish(reason)
+
+
+Step = Callable[[Exchange], None]
+NOT_LISTED = refuse(Reason.NOT_LISTED)
+
+WAYS: dict[str, tuple[list[Step], bool, str, str]] = {
+    "allowed": ([allow], True, "", "done"),
+    "allowed-twice": ([allow, allow], True, "", "done"),
+    "refused": ([NOT_LISTED], False, "not-listed", "done"),
+    "refused-twice": ([NOT_LISTED, refuse(Reason.RATE)], False, "not-listed", "done"),
+    "allowed-then-failed": ([allow, refuse(Reason.CONNECT_REFUSED)], True, "", "done"),
+    "refused-then-allowed": ([NOT_LISTED, allow], False, "not-listed", "done"),
+    "never-decided": ([], False, "done", "done"),
+    "finished-before": ([finish(Reason.IDLE)], False, "idle", "idle"),
+}
+
+
+@pytest.mark.parametrize(("steps", "allowed", "decided", "ended"), WAYS.values(), ids=WAYS)
+def test_finish_leaves_one_decision_and_one_close_line(
+    steps: list[Step], allowed: bool, decided: str, ended: str
+) -> None:
+    rig = Rig()
+    rig.ask()
+    for step in steps:
+        step(rig.exchange)
+    rig.exchange.finish(Reason.DONE)
+    rig.exchange.finish(Reason.CLIENT_RESET)
+    (decision,), (close,) = rig.journal.decisions, rig.journal.closes
+    assert decision["id"] == close["id"] == rig.exchange.id
+    assert (decision["allowed"], decision["reason"] or "") == (allowed, decided)
+    assert close["reason"] == ended
+
+
+def test_decision_line_of_a_head_that_never_parsed_names_no_target() -> None:
+    rig = Rig()
+    rig.exchange.refuse(Reason.BAD_REQUEST)
+    (line,) = rig.journal.decisions
+    assert [line[key] for key in ("kind", "method", "host", "port")] == [None] * 4
+    assert rig.usage.refused == {}
+    assert list(rig.usage.denials) == []
+
+
+def test_decision_line_shows_what_was_asked_for() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.exchange.rule = ".ok.test"
+    rig.exchange.allow()
+    (line,) = rig.journal.decisions
+    assert (line["job"], line["client"], line["rule"]) == ("job", "192.0.2.7:49152", ".ok.test")
+    assert (line["kind"], line["method"], line["host"], line["port"]) == ("http", "GET", "ok.test", 8080)
+
+
+def test_method_that_is_no_ascii_is_escaped() -> None:
+    rig = Rig()
+    rig.ask(b"G\xe9T\r\n")
+    assert rig.exchange.method == "G\\xe9T\r\n"
+
+
+def test_refused_request_is_counted_and_can_be_read_back() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.exchange.refuse(Reason.NOT_LISTED)
+    assert rig.usage.refused == {Refused("ok.test:8080", "not-listed", "http"): 1}
+    assert rig.usage.denials[0]["host"] == "ok.test"
+    assert rig.usage.denials[0]["reason"] == "not-listed"
+
+
+def test_close_line_has_the_time_since_the_head_by_the_given_clock() -> None:
+    rig = Rig()
+    rig.clock.advance(2.5)
+    rig.exchange.finish(Reason.DONE)
+    assert rig.journal.closes[0]["duration_s"] == 2.5
+
+
+def test_traffic_is_counted_only_where_an_upstream_was_reached() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.exchange.allow()
+    rig.exchange.bytes_up, rig.exchange.bytes_down = 10, 20
+    rig.exchange.address = "192.0.2.1"
+    rig.exchange.finish(Reason.DONE)
+    assert (rig.usage.bytes_up, rig.usage.bytes_down) == (10, 20)
+    assert rig.usage.reached["ok.test:8080"].requests == 1
+
+    unreached = Rig()
+    unreached.ask()
+    unreached.exchange.allow()
+    unreached.exchange.finish(Reason.CONNECT_REFUSED)
+    assert unreached.usage.reached == {}
+
+
+def test_reason_of_both_method_refusals_is_one_word() -> None:
+    rig = Rig()
+    rig.exchange.finish(Reason.METHOD_UNKNOWN)
+    assert (rig.journal.decisions[0]["reason"], rig.journal.closes[0]["reason"]) == ("method", "method")
