@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("jobgate")
 
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+#: A connection that asked too often is answered at once and then left alone for as long as Retry-After said:
+#: so a job's flood of requests, or of connections, ends at its own caps and not at the core that all share.
+FLOOD_PAUSE_S = 1.0
 #: Under this name a job reads its own refusals; it is never resolved.
 RESERVED_NAME = Name("jobgate.internal")
 
@@ -70,6 +73,7 @@ class Connection:
         #: … and this is its record.
         self._outer: Exchange | None = None
         self._tunnel: Tunnel | None = None
+        self._flooding = False  # the last request was one too many in this second
         self._idle = True  # between requests: nothing is lost by closing now
         self._task = asyncio.current_task()
 
@@ -108,6 +112,7 @@ class Connection:
             exchange = self._new_exchange()
             go_on, end = self._refuse(error, None, exchange)
             exchange.finish(end)
+            self._flooding = self._job.requests.take() > 0
             return go_on
         if request is None:
             return False
@@ -196,11 +201,12 @@ class Connection:
 
     def _admit(self) -> None:
         """Check the caps of the job and of the process."""
+        wait_s = self._job.requests.take()
+        self._flooding = wait_s > 0
         if self._refusal is not None:
             raise ProxyError(self._refusal, "Too many connections are open. Close some, or try again later.")
         if self._gate.draining:
             raise ProxyError(Reason.DRAINING, "The gate is being stopped.")
-        wait_s = self._job.requests.take()
         if wait_s:
             raise ProxyError(
                 Reason.RATE, "This job sends too many requests per second.", retry_after_s=wait_s
@@ -305,6 +311,8 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         await self._client.drained(loop.time() + self._gate.settings.timeouts.tunnel_idle_s)
+        if self._flooding:
+            await asyncio.sleep(FLOOD_PAUSE_S)
         if self._client.inbox:
             await asyncio.sleep(0)  # requests that are there already let other connections go first
 
