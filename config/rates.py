@@ -11,7 +11,7 @@ DEFAULT_RATE = 1_250_000.0
 MIN_RATE = 1.0
 MAX_RATE = 1e12
 
-_NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)(?:/s)?")
+_NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]{0,20})(?:/s)?")
 # Bit units in any letter case (there is no other "bit"), byte units with a capital B.
 _BITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -39,7 +39,9 @@ def parse_rate(value: str | int | float) -> float:
     rate = _parse_text(value.strip(" ")) if isinstance(value, str) else value
     # NaN fails both comparisons.
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise ValueError(f"a rate is from 1 byte/s to 1e12 bytes/s, got {value!s:.24}: {_HOW}")
+        # An integer of TOML may have more digits than str() converts.
+        shown = "more than 1e12" if rate > MAX_RATE else f"{value!s:.24}"
+        raise ValueError(f"a rate is from 1 byte/s to 1e12 bytes/s, got {shown}: {_HOW}")
     return float(rate)
 
 

@@ -59,6 +59,8 @@ def test_parse_rate(value: str | float, rate: float) -> None:
         pytest.param("１mbit", "not a rate", id="wide-digit"),
         pytest.param("10mbit\n", "not a rate", id="newline"),
         pytest.param("1" * 5000, "not a rate", id="long"),
+        pytest.param(1 << 20_000, "^a rate is from 1 byte/s .* got more than 1e12: ", id="long-number"),
+        pytest.param("1" + "a" * 5000, "not a rate", id="long-unit"),
         pytest.param(True, "not a rate", id="bool"),
     ],
 )

@@ -20,7 +20,7 @@ CLOSED_PORT = 9
 #: what is expected instead.
 SUPERSEDED: dict[str, tuple[str, dict[str, object]]] = {
     "ap-lit4-listed-imds-connect": (
-        "CONNECT to port 80 is answered 200 without dialling; the requests inside are decided one by one.",
+        "CONNECT to port 80 is answered without dialling and read as plain HTTP, each request decided anew.",
         {"status": [200], "upstream_connects": 0},
     ),
 }

@@ -24,27 +24,13 @@ INTERIM = [
     b"HTTP/1.0 102\r\n\r\n",
 ]
 #: What is no final response to anything that was asked.
+BAD_STARTS = [
+    b"HTTP/1.1 099 X", b"HTTP/1.1 600 X", b"HTTP/1.1 20 X", b"HTTP/1.1 2000 X", b"HTTP/2.0 200 X",
+    b"http/1.1 200 X", b"HTTP/1.1  200 X", b"HTTP/1.1", b"", b"HTTP/1.1 200 X\n\n", b"HTTP/1.1 200 a\rb",
+    b"HTTP/1.1 +20 X", b"hello", b"HTTP/1.1 101 X", b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c",
+]  # fmt: skip
 BAD_HEADS = [
-    *(
-        b"HTTP/1.1 099 X\r\n\r\n",
-        b"HTTP/1.1 600 X\r\n\r\n",
-        b"HTTP/1.1 20 X\r\n\r\n",
-        b"HTTP/1.1 2000 X\r\n\r\n",
-    ),
-    *(
-        b"HTTP/2.0 200 X\r\n\r\n",
-        b"http/1.1 200 X\r\n\r\n",
-        b"HTTP/1.1  200 X\r\n\r\n",
-        b"HTTP/1.1\r\n\r\n",
-        b"\r\n\r\n",
-    ),
-    *(
-        b"HTTP/1.1 200 X\n\n\r\n\r\n",
-        b"HTTP/1.1 200 a\rb\r\n\r\n",
-        b"HTTP/1.1 +20 X\r\n\r\n",
-        b"hello\r\n\r\n",
-    ),
-    *(b"HTTP/1.1 101 X\r\n\r\n", b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+    *(start + b"\r\n\r\n" for start in BAD_STARTS),
     *(odd.response(200, [field], b"abc") for field in odd.BAD_FIELDS if not field.startswith(b"Host")),
     *(odd.response(200, [field], b"abc") for field in odd.BAD_FRAMINGS),
     *(odd.response(204, [field], b"0\r\n\r\n") for field in odd.BAD_FRAMINGS),

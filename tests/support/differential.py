@@ -13,9 +13,9 @@ from .readers import Fields, Seen, read_request, read_response
 
 # RFC 9110 §7.6.1, RFC 9112 appendix C.2.2, h2c's setting; framing is written anew.
 _HOP_BY_HOP = {
-    *(b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
-    *(b"content-length", b"http2-settings"),
-}
+    b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+    b"content-length", b"http2-settings",
+}  # fmt: skip
 _WEBSOCKET = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
 _CHUNKED = (b"Transfer-Encoding", b"chunked")
 

@@ -150,30 +150,41 @@ def children(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                # The second field is a name in brackets that may hold anything.
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                if int(_stat(int(entry.name))[1]) == pid:
                     found.append(int(entry.name))
     return found
 
 
+def state(pid: int) -> str:
+    """``R`` running, ``S`` waiting, ``T`` stopped, ``Z`` ended and not reaped; ``Z`` too once it is gone."""
+    try:
+        return _stat(pid)[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of ``/proc/pid/stat`` from the state on; before it is a name that may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def only_child(pid: int) -> int:
     """The one child of a process, waiting until there is one."""
-    return wait_for(lambda: children(pid))[0]
+    wait_for(lambda: bool(children(pid)))
+    return children(pid)[0]
 
 
-def wait_for(condition: Callable[[], list[int]]) -> list[int]:
-    """What the condition returns, once that is something.
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return once the condition holds.
 
     Raises:
         TimeoutError: It never did.
     """
     deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        os.sched_yield()
-    raise TimeoutError("the condition did not come true")
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not come true")
+        select.select([], [], [], 0.005)
 
 
 @contextlib.contextmanager

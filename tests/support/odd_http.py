@@ -14,122 +14,51 @@ METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"
 BAD_METHODS = [b"get", b"TRACE", b"CONNECT", b"BREW", b"GE\tT", b"GET ", b" GET", b"", b"PRI"]
 AUTHORITIES = [b"ok.test", b"OK.Test.", b"ok.test:8080", b"ok.test:", b"192.0.2.7", b"[2001:DB8::1]:80"]
 PATHS = [
-    b"",
-    b"/",
-    b"/a/../b;c=d//",
-    b"?q=http://evil.test/",
-    b"/%2F%00?%0d%0a",
-    b"/a?b?c",
+    b"", b"/", b"/a/../b;c=d//", b"?q=http://evil.test/", b"/%2F%00?%0d%0a", b"/a?b?c",
     b"/\\@evil.test:80/",
-]
+]  # fmt: skip
 BAD_TARGETS = [
-    *(
-        b"/",
-        b"*",
-        b"ok.test",
-        b"ok.test:443",
-        b"https://ok.test/",
-        b"http:/ok.test/",
-        b"http:///x",
-        b"http://",
-    ),
-    *(b"http://ok.test/#x", b"http://ok.test#@evil.test/", b"http://u@ok.test/", b"http://ok.test/\xc3\xa9"),
-    *(b"http://ok.test:0/", b"http://ok.test:65536/", b"http://127.1/", b"http://ok.test\\@evil.test/"),
-    *(b"http://ok.test/a b", b"http://[ok.test]/", b"http://ok.test%00.evil.test/", b"http://ok.test/\x00"),
-]
+    b"/", b"*", b"ok.test", b"ok.test:443", b"https://ok.test/", b"http:/ok.test/", b"http:///x",
+    b"http://", b"http://ok.test/#x", b"http://ok.test#@evil.test/", b"http://u@ok.test/",
+    b"http://ok.test/\xc3\xa9", b"http://ok.test:0/", b"http://ok.test:65536/", b"http://127.1/",
+    b"http://ok.test\\@evil.test/", b"http://ok.test/a b", b"http://[ok.test]/",
+    b"http://ok.test%00.evil.test/", b"http://ok.test/\x00",
+]  # fmt: skip
 NAMES = [
-    b"X-A",
-    b"x-a",
-    b"Accept",
-    b"Cookie",
-    b"TE",
-    b"Keep-Alive",
-    b"Via",
-    b"Max-Forwards",
-    b"X-Job",
-    b"Expect",
-    b"!",
-]
+    b"X-A", b"x-a", b"Accept", b"Cookie", b"TE", b"Keep-Alive", b"Via", b"Max-Forwards", b"X-Job",
+    b"Expect", b"!",
+]  # fmt: skip
 NAMES += [b"Proxy-Authorization", b"Proxy-Connection", b"Trailer", b"X-Forwarded-For", b"HTTP2-Settings"]
 VALUES = [
-    b"",
-    b"a",
-    b"a b",
-    b"a\tb",
-    b"\xff\xe9",
-    b'"q\\"',
-    b"0",
-    b"1, 2",
-    b"close",
-    b"100-continue",
-    b"trailers",
-    b"a:b",
-]
+    b"", b"a", b"a b", b"a\tb", b"\xff\xe9", b'"q\\"', b"0", b"1, 2", b"close", b"100-continue",
+    b"trailers", b"a:b",
+]  # fmt: skip
 CONNECTION = [
-    b"close",
-    b"keep-alive",
-    b"X-A",
-    b"Host",
-    b"Content-Length, Transfer-Encoding",
-    b"Via,,x-job",
+    b"close", b"keep-alive", b"X-A", b"Host", b"Content-Length, Transfer-Encoding", b"Via,,x-job",
     b"Upgrade",
-]
+]  # fmt: skip
 BAD_FIELDS = [
-    *(
-        b"X-A : b",
-        b" X-A: b",
-        b"X-A: b\r\n c",
-        b": b",
-        b"X-A",
-        b"X-A: \x00",
-        b"X-A: a\rb",
-        b"X-A: a\nb: c",
-        b"X\xe9: a",
-    ),
-    *(
-        b"Host: ok.test",
-        b"Host: a b",
-        b"X(A: b",
-        b"X-A: \x7f",
-        b"X-A: \x0b",
-        b"Content-Length : 1",
-        b"X A: b",
-    ),
-]
+    b"X-A : b", b" X-A: b", b"X-A: b\r\n c", b": b", b"X-A", b"X-A: \x00", b"X-A: a\rb", b"X-A: a\nb: c",
+    b"X\xe9: a", b"Host: ok.test", b"Host: a b", b"X(A: b", b"X-A: \x7f", b"X-A: \x0b",
+    b"Content-Length : 1", b"X A: b",
+]  # fmt: skip
 #: Framings that two parsers could read differently.
 BAD_FRAMINGS = [
-    *(b"Content-Length: 3\r\nContent-Length: 3", b"Content-Length: 3\r\nTransfer-Encoding: chunked"),
-    *(b"Transfer-Encoding: chunked\r\nContent-Length: 0", b"Content-Length: 3, 3", b"Content-Length: +3"),
-    *(b"Content-Length: 0x3", b"Content-Length: 3 3", b"Content-Length:", b"Content-Length: \xb3"),
-    *(
-        b"Content-Length: 18446744073709551619",
-        b"Transfer-Encoding: gzip",
-        b"Transfer-Encoding: chunked, chunked",
-    ),
-    *(b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked"),
-    *(b"Transfer-Encoding: chunked;x=y", b"Transfer-Encoding: \x0bchunked", b"Transfer-Encoding: ,chunked"),
-    *(b'Transfer-Encoding: "chunked"', b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity"),
-]
+    b"Content-Length: 3\r\nContent-Length: 3", b"Content-Length: 3\r\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 0", b"Content-Length: 3, 3", b"Content-Length: +3",
+    b"Content-Length: 0x3", b"Content-Length: 3 3", b"Content-Length:", b"Content-Length: \xb3",
+    b"Content-Length: 18446744073709551619", b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: chunked, chunked", b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked;x=y",
+    b"Transfer-Encoding: \x0bchunked", b"Transfer-Encoding: ,chunked", b'Transfer-Encoding: "chunked"',
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+]  # fmt: skip
 BAD_CHUNKS = [
-    *(
-        b"3\nabc\r\n0\r\n\r\n",
-        b"3\r\nabcd\r\n0\r\n\r\n",
-        b"3 \r\nabc\r\n0\r\n\r\n",
-        b"+3\r\nabc\r\n0\r\n\r\n",
-    ),
-    *(
-        b"0x3\r\nabc\r\n0\r\n\r\n",
-        b"10000000000000003\r\nabc\r\n0\r\n\r\n",
-        b"3\r\nabc0\r\n\r\n",
-        b"\r\n0\r\n\r\n",
-    ),
-    *(
-        b"3;a\rb\r\nabc\r\n0\r\n\r\n",
-        b"3\r\nabc\r\n0\r\nX : y\r\n\r\n",
-        b"-1\r\n\r\n",
-        b"3\r\nabc\r\n00x\r\n\r\n",
-    ),
-]
+    b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"3 \r\nabc\r\n0\r\n\r\n", b"+3\r\nabc\r\n0\r\n\r\n",
+    b"0x3\r\nabc\r\n0\r\n\r\n", b"10000000000000003\r\nabc\r\n0\r\n\r\n", b"3\r\nabc0\r\n\r\n",
+    b"\r\n0\r\n\r\n", b"3;a\rb\r\nabc\r\n0\r\n\r\n", b"3\r\nabc\r\n0\r\nX : y\r\n\r\n", b"-1\r\n\r\n",
+    b"0000000000000003\r\nabc\r\n0\r\n\r\n", b"3\r\nabc\r\n00x\r\n\r\n",
+]  # fmt: skip
 SMUGGLED = b"GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n"
 
 BLANKS = st.sampled_from([b"", b" ", b"\t", b" \t "])

@@ -1,0 +1,77 @@
+"""The command line: one module per command, loaded only when it is called.
+
+Owns what all commands share: the list of them, ``JOBGATE_<OPTION>`` for every
+option, and the form of an error: lines that begin with ``jobgate:``, exit code 2
+for usage and configuration, 1 for a failure at run time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from jobgate import __version__
+
+ENVIRONMENT_PREFIX = "JOBGATE"
+
+COMMANDS = {
+    "run": "Run one command behind its allowlist, in a network of its own.",
+    "sidecar": "Serve one job from beside it: same namespace or same pod.",
+    "serve": "Serve the jobs of a configuration file, each on its own listener.",
+    "check": "Explain whether a job may reach a URL, and why.",
+    "env": "Print the variables that a job needs to find its gate.",
+    "health": "Ask a running gate whether it answers.",
+    "demo": "Show one allowed and one refused request, offline.",
+}
+"""Every command with its line in the list, so that listing them loads none."""
+
+
+class LazyGroup(click.Group):
+    """A group whose command ``x`` is the attribute ``command`` of ``jobgate.cli.x``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"jobgate.cli.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"jobgate.cli.{cmd_name}.command is not a click command")
+        command.context_settings.setdefault("auto_envvar_prefix", ENVIRONMENT_PREFIX)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: jobgate run --domain .example.com -- curl https://www.example.com/",
+)
+@click.version_option(__version__, prog_name="jobgate", message="%(prog)s %(version)s")
+def cli() -> None:
+    """The network gate of a compute job: an allowlist, a rate and a log."""
+
+
+def call(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors are written to standard error."""
+    try:
+        outcome = cli.main(args=list(args) or ["--help"], prog_name="jobgate", standalone_mode=False)
+    except click.ClickException as error:
+        for line in error.format_message().splitlines():
+            click.echo(f"jobgate: {line}", err=True)
+        return error.exit_code
+    except click.Abort:
+        return 130
+    return outcome if isinstance(outcome, int) else 0
+
+
+def main() -> None:
+    """The entry point of the ``jobgate`` program."""
+    sys.exit(call(sys.argv[1:]))

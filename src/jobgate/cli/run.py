@@ -1,0 +1,137 @@
+"""``jobgate run``: one command in a network of its own, behind its gate."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from jobgate.config.policy import Network
+from jobgate.config.settings import Settings
+from jobgate.launch.environment import behind_proxy, without_proxy
+from jobgate.launch.errors import LaunchError
+from jobgate.launch.launcher import run_unconfined, start
+from jobgate.launch.namespaces import PROXY_ADDRESS, PROXY_PORT
+from jobgate.launch.plan import Plan
+from jobgate.launch.summary import render
+
+from .options import (
+    JobOptions,
+    config_option,
+    load_settings,
+    log_option,
+    loop_option,
+    rate_options,
+    rule_options,
+    settings_with_job,
+)
+
+JOB_ID = "run"
+ROOT_WARNING = (
+    "jobgate: running as root: the job has no capability, but root's files stay writable for it; "
+    "run it as an ordinary user"
+)
+
+
+@click.command(
+    epilog="Example: jobgate run --domain .example.com -- curl https://www.example.com/",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.option(
+    "--network",
+    type=click.Choice([network.value for network in Network]),
+    help="none: no network (the default); http: only to the domains (implied by --domain); full: unfiltered.",
+)
+@rule_options
+@rate_options
+@config_option
+@click.option(
+    "--summary/--no-summary", default=True, show_default=True, help="Report traffic and refusals at the end."
+)
+@log_option
+@click.option(
+    "--keep-run", is_flag=True, help="Leave /run, with the sockets of services, in sight of the job."
+)
+@loop_option
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD [ARG]...")
+def command(
+    network: str | None,
+    domains: tuple[str, ...],
+    deny: tuple[str, ...],
+    rate: str | None,
+    rate_up: str | None,
+    rate_down: str | None,
+    config: str | None,
+    summary: bool,
+    log: str | None,
+    keep_run: bool,
+    loop: str,
+    argv: tuple[str, ...],
+) -> int:
+    """Run CMD in a network namespace of its own, where the only thing is its proxy.
+
+    The proxy lets it reach the listed domains over HTTP and HTTPS, and nothing else. The
+    exit code is that of CMD, 128 + N if signal N ended it, 125 if jobgate failed, 126 if
+    CMD cannot be executed, 127 if it was not found.
+
+    run isolates the network: not files, not the home directory, not sockets outside /run.
+    """
+    options = JobOptions(network, domains, deny, rate, rate_up, rate_down)
+    settings = settings_with_job(load_settings(config), options, job_id=JOB_ID)
+    (job,) = settings.jobs
+    if log == "-":
+        raise click.UsageError("--log: standard output belongs to the job: name a file")
+    try:
+        if job.policy.network is Network.FULL:
+            run_unconfined(Plan(argv, os.environ, proxy=False))
+        if job.policy.network is Network.NONE:
+            return run_without_network(Plan(argv, without_proxy(os.environ), proxy=False, keep_run=keep_run))
+        plan = Plan(argv, job_environment(settings), proxy=True, keep_run=keep_run)
+        return run_behind_gate(plan, settings, log=log, loop=loop, summary=summary)
+    except LaunchError as error:
+        click.echo(f"jobgate: {error}", err=True)
+        return error.exit_code
+
+
+def job_environment(settings: Settings) -> dict[str, str]:
+    """The variables of a job behind the proxy."""
+    (job,) = settings.jobs
+    return behind_proxy(
+        os.environ,
+        PROXY_ADDRESS,
+        PROXY_PORT,
+        no_proxy=settings.node.no_proxy,
+        extra={**settings.env, **job.env},
+    )
+
+
+def warn_root() -> None:
+    """Say what the isolation cannot take from root."""
+    if os.geteuid() == 0:
+        click.echo(ROOT_WARNING, err=True)
+
+
+def run_without_network(plan: Plan) -> int:
+    """Run a job that has nothing to be served; returns its exit code."""
+    with start(plan) as job:
+        job.ready()
+        warn_root()
+        job.begin()
+        return job.wait()
+
+
+def run_behind_gate(plan: Plan, settings: Settings, *, log: str | None, loop: str, summary: bool) -> int:
+    """Run a job and its gate; returns the job's exit code."""
+    with start(plan) as job:
+        # While the job isolates itself: the gate takes longer to load than that.
+        from .run_gate import serve_job
+
+        (proxy,) = job.ready()
+        warn_root()
+        result = serve_job(job, proxy, settings, log=log, loop=loop)
+        exit_code = job.wait()
+    # After the streams of the job have been carried out.
+    if summary:
+        click.echo(render(result, colour=sys.stderr.isatty()), err=True, nl=False)
+    return exit_code

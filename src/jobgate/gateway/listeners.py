@@ -1,0 +1,88 @@
+"""Listening sockets of jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+from jobgate.config.endpoints import Endpoint, UnixPath
+
+BACKLOG = 1024
+"""Connections that the kernel holds while the loop is busy; it caps the number at ``somaxconn``."""
+
+UNIX_MODE = 0o660
+"""Owner and group may connect: whoever is to be a client of this job gets the group."""
+
+
+class ListenError(Exception):
+    """A listener that cannot be opened; the text says which and why."""
+
+
+def open_listener(where: Endpoint | UnixPath, *, receive_buffer_bytes: int | None = None) -> socket.socket:
+    """Open a bound, listening, non-blocking socket.
+
+    Accepted connections inherit the receive buffer. It is set before ``listen``:
+    afterwards the window scale is already chosen. A path whose socket nobody serves
+    any more is taken over.
+
+    Raises:
+        ListenError: The address is not ours, in use, or not permitted.
+    """
+    sock = socket.socket(_family(where), socket.SOCK_STREAM)
+    try:
+        if receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        if isinstance(where, UnixPath):
+            _bind_path(sock, Path(where.path))
+        else:
+            _bind_address(sock, where)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
+    return sock
+
+
+def bound_to(sock: socket.socket) -> Endpoint | UnixPath:
+    """Say where a listener is, with the port that the kernel picked."""
+    name = sock.getsockname()
+    return UnixPath(name) if sock.family is socket.AF_UNIX else Endpoint(ip_address(name[0]), name[1])
+
+
+def remove_path(where: Endpoint | UnixPath) -> None:
+    """Remove the path of a closed unix listener; there is none of the others."""
+    if isinstance(where, UnixPath):
+        with contextlib.suppress(OSError):
+            Path(where.path).unlink()
+
+
+def _family(where: Endpoint | UnixPath) -> socket.AddressFamily:
+    if isinstance(where, UnixPath):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if isinstance(where.address, IPv6Address) else socket.AF_INET
+
+
+def _bind_address(sock: socket.socket, where: Endpoint) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sock.family is socket.AF_INET6:
+        # "[::]" means IPv6: whoever wants both families names both, and bindv6only changes nothing.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((str(where.address), where.port))
+
+
+def _bind_path(sock: socket.socket, path: Path) -> None:
+    if path.is_socket() and not _is_served(path):
+        path.unlink()
+    sock.bind(str(path))
+    path.chmod(UNIX_MODE)
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        # EAGAIN is a full backlog: somebody is there.
+        return client.connect_ex(str(path)) != errno.ECONNREFUSED

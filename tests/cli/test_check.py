@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobgate.cli import call
+from jobgate.cli.check import parse_url
+from jobgate.proxy.decision import Kind
+from jobgate.proxy.errors import BadRequest
+
+FILE = """
+[node]
+deny = ["worse.example.com"]
+allow_addresses = ["127.0.0.1:8081"]
+
+[dns.hosts]
+"ok.test" = ["127.0.0.1"]
+"inside.test" = ["10.0.0.1"]
+"outside.test" = ["198.51.100.1", "8.8.8.8"]
+
+[[job]]
+id = "train"
+listen = "127.0.0.1:3128"
+network = "http"
+domains = [".example.com", "ok.test:8081", "inside.test", "outside.test", "127.0.0.1:8081", "192.168.1.1"]
+
+[[job]]
+id = "other"
+listen = "127.0.0.1:3129"
+network = "http"
+domains = ["example.net"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "gate.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "host", "port"),
+    [
+        ("https://www.example.com/a?b=c", Kind.CONNECT, "www.example.com", 443),
+        ("HTTPS://WWW.Example.COM.:8443", Kind.CONNECT, "www.example.com", 8443),
+        ("https://example.com?x", Kind.CONNECT, "example.com", 443),
+        ("http://example.com/a#b", Kind.HTTP, "example.com", 80),
+        ("http://example.com:8080", Kind.HTTP, "example.com", 8080),
+        ("example.com", Kind.CONNECT, "example.com", 443),
+        ("example.com:22", Kind.CONNECT, "example.com", 22),
+        ("https://[2001:db8::1]/", Kind.CONNECT, "2001:db8::1", 443),
+    ],
+)
+def test_parse_url_reads_what_a_client_would_ask_for(url: str, kind: Kind, host: str, port: int) -> None:
+    target = parse_url(url)
+    assert (target.kind, str(target.host), target.port) == (kind, host, port)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com/", "https://user@example.com/", "https://127.1/", "http://exämple.com/", ""]
+)
+def test_parse_url_refuses_what_the_gate_refuses(url: str) -> None:
+    with pytest.raises(BadRequest):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("https://www.example.com/", 0, "allow  https://www.example.com/  by .example.com"),
+        ("https://www.example.org/", 1, "deny   https://www.example.org/  not-listed: "),
+        ("https://worse.example.com/", 1, "deny   https://worse.example.com/  denied: "),
+        ("https://www.example.com:22/", 1, "deny   https://www.example.com:22/  port: "),
+        ("http://127.0.0.1:8081/", 0, "allow  http://127.0.0.1:8081/  by 127.0.0.1:8081  -> 127.0.0.1"),
+        ("https://192.168.1.1/", 1, "deny   https://192.168.1.1/  address: 192.168.1.1 is private"),
+        ("https://127.1/", 1, "deny   https://127.1/  bad-request: "),
+    ],
+    ids=["allowed", "not listed", "denied", "port", "address lifted", "address", "bad request"],
+)
+def test_decision_is_explained(
+    url: str, code: int, words: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--config", config, "--job", "train", url]) == code
+    assert capsys.readouterr().out.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("http://ok.test:8081/", 0, "by ok.test:8081  -> 127.0.0.1"),
+        ("https://inside.test/", 1, "address: 10.0.0.1 is private"),
+        ("https://outside.test/", 0, "by outside.test  -> 8.8.8.8"),
+        ("https://not-there.example.org/", 1, "not-listed"),
+    ],
+    ids=["lifted", "private", "one good", "refused before DNS"],
+)
+def test_resolve_judges_the_addresses(
+    url: str, code: int, words: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--config", config, "--job", "train", "--resolve", url]) == code
+    assert words in capsys.readouterr().out
+
+
+def test_json_has_the_names_of_the_log(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = ["https://www.example.com/", "http://www.example.org/"]
+    assert call(["check", "--config", config, "--job", "train", "--json", *urls]) == 1
+    allowed, denied = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (allowed["decision"], allowed["rule"], allowed["reason"]) == ("allow", ".example.com", None)
+    assert (denied["decision"], denied["reason"], denied["kind"]) == ("deny", "not-listed", "http")
+    assert (denied["host"], denied["port"]) == ("www.example.org", 80)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--job", "nope"], 'no job "nope" in the configuration; it has: train, other'),
+        ([], "the file has several jobs (train, other)"),
+    ],
+    ids=["unknown", "several"],
+)
+def test_job_must_be_clear(
+    args: list[str], message: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--config", config, *args, "https://x.example/"]) == 2
+    assert message in capsys.readouterr().err

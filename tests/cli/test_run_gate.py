@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobgate.cli.run_gate import open_log
+from jobgate.launch.errors import EXIT_FAILED, LaunchError
+
+
+def test_log_that_cannot_be_opened_is_a_failure_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"cannot write the log to .*/absent/log: No such file") as caught:
+        open_log(str(tmp_path / "absent" / "log"))
+    assert caught.value.exit_code == EXIT_FAILED
+
+
+def test_log_is_opened_for_appending(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    writer = open_log(str(path))
+    writer.write(b"after\n")
+    writer.close()
+    assert path.read_text() == "before\nafter\n"

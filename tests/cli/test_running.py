@@ -1,0 +1,124 @@
+"""``serve`` and ``sidecar`` as processes: what the service manager and the operator see."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+
+import jobgate
+from jobgate.cli import call
+from jobgate.cli.health import probe
+from jobgate.cli.running import open_log, reopen_log
+
+PYTHONPATH = str(Path(jobgate.__file__).parents[1])
+SIDECAR = ("sidecar", "--listen", "127.0.0.1:0", "--domain", ".example.com", "--advisory")
+
+
+@contextmanager
+def started(
+    *args: str, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A process after its ready line, and where it listens; killed if it is still there at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobgate", *args],
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            assert ready["event"] == "ready"
+            yield process, ready["listen"]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sidecar_serves_until_the_signal(loop: str, number: signal.Signals) -> None:
+    with started(*SIDECAR, "--loop", loop, "--job", "train") as (process, listen):
+        assert probe(listen["train"], 5.0) == ""
+        process.send_signal(number)
+        assert process.wait(20) == 0
+
+
+def test_options_come_from_the_environment() -> None:
+    environment = {
+        "JOBGATE_LISTEN": "127.0.0.1:0",
+        "JOBGATE_DOMAIN": ".example.com",
+        "JOBGATE_ADVISORY": "1",
+        "JOBGATE_JOB": "train",
+        "JOBGATE_LOOP": "asyncio",
+    }
+    with started("sidecar", environment=environment) as (_, listen):
+        assert probe(listen["train"], 5.0) == ""
+
+
+def test_service_manager_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        manager.settimeout(20)
+        with started(*SIDECAR, environment={"NOTIFY_SOCKET": f"{tmp_path}/notify"}) as (process, _):
+            assert manager.recv(100) == b"READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_log_goes_on_in_a_new_file_after_a_hangup(tmp_path: Path) -> None:
+    log = tmp_path / "decisions"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    command = [sys.executable, "-m", "jobgate", *SIDECAR, "--log", str(log)]
+    with (
+        subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PYTHONPATH}) as process,
+        open(reader) as old,
+    ):
+        select.select([reader], [], [], 20)
+        assert json.loads(old.readline())["event"] == "ready"
+        log.rename(tmp_path / "rotated")
+        process.send_signal(signal.SIGHUP)
+        # The end of the old file shows that the new one is in use.
+        os.set_blocking(reader, True)
+        assert old.read() == ""
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert log.is_file()
+
+
+def test_address_in_use_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert call([*SIDECAR, "--listen", listen]) == 1
+    assert capsys.readouterr().err == f"jobgate: job job: cannot listen on {listen}: Address already in use\n"
+
+
+def test_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException, match=rf"^cannot write the log to {tmp_path}: Is a directory$"):
+        open_log(str(tmp_path))
+
+
+def test_log_that_cannot_be_opened_anew_is_reported_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    writer = open_log(str(folder / "decisions"))
+    folder.rename(tmp_path / "moved")
+    reopen_log(writer)
+    writer.write(b"{}\n")
+    writer.close()
+    assert (tmp_path / "moved" / "decisions").read_bytes() == b"{}\n"
+    assert capsys.readouterr().err == "jobgate: cannot open the log anew: No such file or directory\n"

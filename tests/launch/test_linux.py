@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from jobgate.launch import linux
+from jobgate.launch.process import exit_code, fork
+
+NUMBERS = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.fixture
+def descriptor() -> Iterator[int]:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    opened = linux.open_signal_descriptor(NUMBERS)
+    yield opened
+    linux.read_signals(opened)
+    os.close(opened)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def test_signal_descriptor_yields_what_was_sent_and_by_whom(descriptor: int) -> None:
+    for number in NUMBERS:
+        os.kill(os.getpid(), number)
+    assert sorted(linux.read_signals(descriptor)) == [(number, 0) for number in sorted(NUMBERS)]
+    assert linux.read_signals(descriptor) == []
+
+
+def test_signal_descriptor_is_not_inherited(descriptor: int) -> None:
+    assert not os.get_inheritable(descriptor)
+
+
+def test_failed_call_is_an_os_error_that_names_it() -> None:
+    with pytest.raises(OSError, match="mount") as caught:
+        linux.mount("none", "/nonexistent", "tmpfs", 0)
+    assert caught.value.errno in (errno.ENOENT, errno.EPERM)
+    assert caught.value.filename == "mount"
+
+
+def test_close_from_closes_all_but_the_first() -> None:
+    reader, writer = os.pipe()
+    high = os.dup2(writer, 200)
+
+    def body() -> int:
+        linux.close_from(3)
+        try:
+            os.fstat(high)
+        except OSError:
+            return 0
+        return 1
+
+    assert exit_code(os.waitpid(fork(body), 0)[1]) == 0
+    for opened in (reader, writer, high):
+        os.close(opened)
+
+
+def test_parent_death_signal_ends_an_orphan() -> None:
+    """A grandchild that holds a pipe ends with its parent, not with us."""
+    reader, writer = os.pipe()
+
+    def grandchild() -> int:
+        linux.set_parent_death_signal(signal.SIGKILL)
+        os.write(writer, b"x")
+        signal.pause()
+        return 0
+
+    def child() -> int:
+        os.close(reader)
+        fork(grandchild)
+        signal.pause()
+        return 0
+
+    pid = fork(child)
+    os.close(writer)
+    assert os.read(reader, 1) == b"x"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
