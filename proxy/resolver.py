@@ -29,9 +29,10 @@ from .watch import WatchedFile
 HOSTS_PATH = Path("/etc/hosts")
 RESOLV_CONF_PATH = Path("/etc/resolv.conf")
 
-# How long the other family is waited for once one has brought addresses. RFC 8305 §3
-# says 50 ms after A; longer here, since the answer is cached and a host that has only
-# NAT64 needs the AAAA, which its DNS64 makes from two queries of its own.
+# How long the other family is waited for once one has brought addresses, besides a whole
+# first try: one lost datagram must not hide a family. RFC 8305 §3 says 50 ms after A;
+# longer here, since the answer is cached, a host without IPv6 needs the A, and a host that
+# has only NAT64 needs the AAAA, which its DNS64 makes from two queries of its own.
 RESOLUTION_DELAY_S = 0.3
 
 # Shares of the deadline for one try of one server: 1 s, later 2 s, of the default 5 s.
@@ -63,7 +64,8 @@ class Resolver:
         settings: ``[dns]``; without ``servers`` those of ``resolv_conf_path`` are asked.
         clock: Seconds, monotonic; ages the cache and the files.
         hosts_path, resolv_conf_path: Read again when they change.
-        resolution_delay_s: Seconds to wait for the second family.
+        resolution_delay_s: Seconds to wait for the second family; ``None``: a first try and
+            ``RESOLUTION_DELAY_S``.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Resolver:
         clock: Callable[[], float] = time.monotonic,
         hosts_path: Path = HOSTS_PATH,
         resolv_conf_path: Path = RESOLV_CONF_PATH,
-        resolution_delay_s: float = RESOLUTION_DELAY_S,
+        resolution_delay_s: float | None = None,
     ) -> None:
         self._hosts = settings.hosts
         self._servers = settings.servers
@@ -81,6 +83,8 @@ class Resolver:
         self._clock = clock
         self._hosts_file = WatchedFile(hosts_path, parse_hosts, clock)
         self._resolv_conf = WatchedFile(resolv_conf_path, parse_nameservers, clock)
+        if resolution_delay_s is None:
+            resolution_delay_s = settings.timeout_s * FIRST_TRY + RESOLUTION_DELAY_S
         self._resolution_delay_s = resolution_delay_s
         self._cache = DnsCache(settings.cache_entries)
         self._flights: dict[str, _Flight] = {}

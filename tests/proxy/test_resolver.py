@@ -197,6 +197,15 @@ async def test_one_family_is_enough(reply: script.Reply) -> None:
         assert resolving.cached(N_TEST)
 
 
+async def test_one_lost_datagram_does_not_hide_a_family() -> None:
+    lost_a = [script.by_type(A=script.silence(), AAAA=script.records("fd00::7")), GOOD]
+    async with serving(lost_a) as server:
+        settings = DnsSettings(servers=(server.endpoint,), timeout_s=2.0)  # a first try of 0.4 s
+        resolving = Resolver(settings)
+        assert ip_address("192.0.2.7") in (await resolving.resolve(N_TEST)).addresses
+        await resolving.close()
+
+
 async def test_family_without_addresses_does_not_hurry_the_other() -> None:
     slow_a = [script.by_type(A=script.silence(), AAAA=script.nxdomain()), GOOD]
     async with serving(slow_a) as server:
