@@ -31,6 +31,7 @@ listen = "127.0.0.1:{port}"
 domains = ["localhost:{origin}"]
 rate_up = "unlimited"
 rate_down = "unlimited"
+tls = "any"
 """
 
 SQUID = """\

@@ -59,6 +59,7 @@ network = "http"
 domains = [".{DOMAIN}", ".{DOMAIN}:{PORT}", ".{DOMAIN}:{RESET_PORT}"]
 rate_up = "{{rate}}"
 rate_down = "{{rate}}"
+tls = "any"
 """
 
 

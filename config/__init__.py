@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .endpoints import Endpoint, UnixPath, parse_listen
 from .host import Address, Authority, Host, HostError, Name, host_text, parse_authority, parse_host
-from .policy import AddressRule, JobPolicy, Network, NodePolicy, Policy, PolicyError, Ports, narrow
+from .policy import AddressRule, JobPolicy, Network, NodePolicy, Policy, PolicyError, Ports, Tls, narrow
 from .rates import DEFAULT_RATE, format_rate, parse_rate
 from .rules import Rule, RuleError, RuleErrors, RuleSet, parse_rule
 from .settings import (
@@ -48,6 +48,7 @@ __all__ = [
     "RuleSet",
     "Settings",
     "TimeoutSettings",
+    "Tls",
     "UnixPath",
     "format_rate",
     "host_text",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from . import readers
 from .convert import Problem, read_table
-from .policy import JobPolicy, Network, NodePolicy, job_problems, narrow
+from .policy import JobPolicy, Network, NodePolicy, Tls, job_problems, narrow
 from .rates import DEFAULT_RATE
 from .readers import Reader, integer
 from .rules import NO_RULES, RuleSet
@@ -30,6 +30,7 @@ class JobTable:
     rate_up: Annotated[float, Reader(readers.read_rate)] = DEFAULT_RATE
     rate_down: Annotated[float, Reader(readers.read_rate)] = DEFAULT_RATE
     burst: Annotated[int | None, Reader(integer(4096, 1 << 30))] = None
+    tls: Annotated[Tls, Reader(readers.read_tls)] = Tls.REQUIRE
     job_header: Annotated[str, Reader(readers.read_job_header)] = ""
     max_connections: Annotated[int, Reader(integer(1, 1_000_000))] = 256
     env: Annotated[Mapping[str, str], Reader(readers.read_environment)] = field(default_factory=dict)
@@ -38,7 +39,7 @@ class JobTable:
     @property
     def policy(self) -> JobPolicy:
         """The part that decisions are made with."""
-        return JobPolicy(self.network, self.domains, self.deny, self.rate_up, self.rate_down)
+        return JobPolicy(self.network, self.domains, self.deny, self.rate_up, self.rate_down, self.tls)
 
 
 def read_jobs(tables: object, node: NodePolicy) -> tuple[tuple[JobSettings, ...], list[Problem]]:

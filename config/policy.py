@@ -28,6 +28,7 @@ __all__ = [
     "PolicyError",
     "PolicyProblem",
     "Ports",
+    "Tls",
     "job_problems",
     "narrow",
 ]
@@ -39,6 +40,13 @@ class Network(StrEnum):
     NONE = "none"
     HTTP = "http"
     FULL = "full"
+
+
+class Tls(StrEnum):
+    """What a job's tunnels may carry."""
+
+    REQUIRE = "require"  #: TLS to a server name that the job may reach
+    ANY = "any"  #: any bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class JobPolicy:
         deny: What it may not reach, of these.
         rate_up: Bytes/s; ``math.inf``: unlimited.
         rate_down: Bytes/s; ``math.inf``: unlimited.
+        tls: Whether the first bytes of a tunnel are looked at.
     """
 
     network: Network = Network.NONE
@@ -85,6 +94,7 @@ class JobPolicy:
     deny: RuleSet = NO_RULES
     rate_up: float = DEFAULT_RATE
     rate_down: float = DEFAULT_RATE
+    tls: Tls = Tls.REQUIRE
 
 
 @dataclass(frozen=True, slots=True)

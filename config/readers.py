@@ -15,7 +15,7 @@ from .address_rule import AddressRule
 from .endpoints import Endpoint, parse_listen, parse_server
 from .host import Address, Name, parse_address, parse_rule_host
 from .members import bounded, entries_of, kind_of, members_of, text_of
-from .policy import Network
+from .policy import Network, Tls
 from .ports import Ports
 from .rates import parse_rate
 from .rule import Rule, parse_rule, quoted
@@ -104,6 +104,14 @@ def read_network(value: object) -> Network:
         return Network(text_of(value))
     except ValueError:
         raise ValueError(f"expected one of: {', '.join(Network)}") from None
+
+
+def read_tls(value: object) -> Tls:
+    """Read what a job's tunnels may carry."""
+    try:
+        return Tls(text_of(value))
+    except ValueError:
+        raise ValueError(f"expected one of: {', '.join(Tls)}") from None
 
 
 def read_networks(value: object) -> tuple[Network, ...]:

@@ -151,6 +151,7 @@ class TimeoutSettings:
     Attributes:
         head_s: For a whole request head, from its first byte; slow clients stay below.
         dial_s: For connecting, all addresses of a name together.
+        hello_s: For a whole TLS ClientHello, from the answer to CONNECT; clients send it at once.
         upstream_response_s: For the first byte of a response; 300 s as Squid and Envoy.
         keepalive_s: Idle between two requests of a connection; below the usual 75 s of origins.
         tunnel_idle_s: No byte in either direction of a tunnel; long polls and ssh-like
@@ -162,6 +163,7 @@ class TimeoutSettings:
 
     head_s: _Seconds = 10.0
     dial_s: _Seconds = 10.0
+    hello_s: _Seconds = 5.0
     upstream_response_s: _Seconds = 300.0
     keepalive_s: _Seconds = 60.0
     tunnel_idle_s: _Seconds = 3600.0
@@ -175,7 +177,7 @@ class JobSettings:
 
     Attributes:
         id: Name in logs and reports.
-        policy: Network, domains and rates.
+        policy: Network, domains, rates, and what tunnels may carry.
         listen: ``"ip:port"`` (port 0: any free one), ``"unix:/path"``, or ``""`` when the
             listener is not bound by address.
         burst_bytes: Size of the token buckets; ``None``: max(64 KiB, 4 ms of the rate).

@@ -1,6 +1,6 @@
 """The spine: one client connection, top to bottom (edge).
 
-accept → head → decide by name → resolve → vet → dial → tunnel | forward → close line → next head.
+accept → head → decide by name → resolve → vet → dial → hello, tunnel | forward → close line → next head.
 
 Every step goes on or raises one ``ProxyError``; ``_refuse`` is the one place that turns
 it into a reply. Each request has exactly one decision line and one close line.
@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobgate.config.host import Authority, Name
+from jobgate.config.policy import Tls
 from jobgate.ratelimit.fair import Lane
 
 from .decision import Kind, Target, decide, is_plain_connect
@@ -24,6 +25,7 @@ from .exchange import Exchange
 from .forward import Cut, Forward, Legs, Stale
 from .head import RequestHead, check_partial_request, find_head_end, parse_request_head
 from .headers import max_forwards, request_head_bytes
+from .hello import check_hello
 from .job import Job
 from .reach import reach
 from .relay import Relay
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("jobgate")
 
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+#: A connection that asked too often is answered at once and then left alone for as long as Retry-After said:
+#: so a job's flood of requests, or of connections, ends at its own caps and not at the core that all share.
+FLOOD_PAUSE_S = 1.0
 #: Under this name a job reads its own refusals; it is never resolved.
 RESERVED_NAME = Name("jobgate.internal")
 
@@ -68,6 +73,7 @@ class Connection:
         #: … and this is its record.
         self._outer: Exchange | None = None
         self._tunnel: Tunnel | None = None
+        self._flooding = False  # the last request was one too many in this second
         self._idle = True  # between requests: nothing is lost by closing now
         self._task = asyncio.current_task()
 
@@ -106,6 +112,7 @@ class Connection:
             exchange = self._new_exchange()
             go_on, end = self._refuse(error, None, exchange)
             exchange.finish(end)
+            self._flooding = self._job.requests.take() > 0
             return go_on
         if request is None:
             return False
@@ -194,11 +201,12 @@ class Connection:
 
     def _admit(self) -> None:
         """Check the caps of the job and of the process."""
+        wait_s = self._job.requests.take()
+        self._flooding = wait_s > 0
         if self._refusal is not None:
             raise ProxyError(self._refusal, "Too many connections are open. Close some, or try again later.")
         if self._gate.draining:
             raise ProxyError(Reason.DRAINING, "The gate is being stopped.")
-        wait_s = self._job.requests.take()
         if wait_s:
             raise ProxyError(
                 Reason.RATE, "This job sends too many requests per second.", retry_after_s=wait_s
@@ -235,18 +243,28 @@ class Connection:
         return True
 
     async def _relay(self, target: Target, exchange: Exchange) -> Reason:
+        job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._connect(target, exchange)
         exchange.status = 200
         self._client.write(CONNECTED)
-        job = self._job
+        if job.policy.job.tls is Tls.REQUIRE:
+            refused = await self._check_hello(target, upstream, exchange)
+            if refused is not None:
+                return refused
         up = Relay(self._client, upstream, lane=self._up_lane, piece_bytes=job.up.piece_bytes)
         down = Relay(upstream, self._client, lane=self._down_lane, piece_bytes=job.down.piece_bytes)
-        timeouts = self._gate.settings.timeouts
         self._tunnel = Tunnel(up, down, idle_s=timeouts.tunnel_idle_s, half_closed_s=timeouts.half_closed_s)
         try:
             return await self._tunnel.run()
         finally:
             exchange.bytes_up, exchange.bytes_down = up.moved_bytes, down.moved_bytes
+
+    async def _check_hello(self, target: Target, upstream: Wire, exchange: Exchange) -> Reason | None:
+        """Decide once more, by the server name in the tunnel's first bytes; ``None`` to go on."""
+        timeout_s = self._gate.settings.timeouts.hello_s
+        return await check_hello(
+            self._client, upstream, target, self._job.policy, timeout_s=timeout_s, exchange=exchange
+        )
 
     async def _forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
         """Send the request over a kept connection of this job, or a new one."""
@@ -293,6 +311,8 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         await self._client.drained(loop.time() + self._gate.settings.timeouts.tunnel_idle_s)
+        if self._flooding:
+            await asyncio.sleep(FLOOD_PAUSE_S)
         if self._client.inbox:
             await asyncio.sleep(0)  # requests that are there already let other connections go first
 

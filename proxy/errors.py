@@ -44,6 +44,9 @@ class Reason(StrEnum):
     UPSTREAM_TIMEOUT = "upstream-timeout"
     # Ends without a reply: the close line only.
     NOT_HTTP = "not-http"
+    NOT_TLS = "not-tls"
+    SNI = "sni"
+    HELLO_TIMEOUT = "hello-timeout"
     IDLE = "idle"
     DRAINED = "drained"
     DONE = "done"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jobgate.config.host import Authority, host_text
+from jobgate.config.host import Authority, Host, host_text
 
 from .decision import Kind, Target
 from .errors import Reason
@@ -23,6 +23,8 @@ class Exchange:
         bytes_up: Relayed from the client to the upstream: heads and content, or tunnel bytes.
         bytes_down: The other way.
         address: The upstream's, once a connection is there.
+        server_name: What the ClientHello in the tunnel names; ``None``: nothing, or nobody looked.
+        ech: It has an Encrypted Client Hello.
         dropped: Addresses of the name that may not be dialled.
         dns_s: Time spent resolving.
         connect_s: Time spent dialling; 0 on a connection used again.
@@ -45,10 +47,12 @@ class Exchange:
         "connect_s",
         "dns_s",
         "dropped",
+        "ech",
         "id",
         "kind",
         "method",
         "rule",
+        "server_name",
         "status",
         "target",
         "wait_down_s",
@@ -70,6 +74,8 @@ class Exchange:
         self.target: Target | None = None
         self.rule: str | None = None
         self.address: str | None = None
+        self.server_name: Host | None = None
+        self.ech = False
         self.dropped: tuple[str, ...] = ()
         self.status: int | None = None
         self.bytes_up = self.bytes_down = 0
@@ -98,6 +104,12 @@ class Exchange:
         if not self._decided:
             self._decide(reason)
 
+    def refuse_tunnel(self, reason: Reason) -> None:
+        """Count the refusal of a tunnel that was decided before, under the server name if there is one."""
+        if self.target is not None:
+            host = self.target.host if self.server_name is None else self.server_name
+            self._count_refusal(reason, self.target._replace(host=host))
+
     def finish(self, reason: Reason) -> None:
         """Write the close line, once; a request that was never decided is refused first."""
         if self._finished:
@@ -119,15 +131,24 @@ class Exchange:
             connect_s=self.connect_s,
             wait_up_s=self.wait_up_s,
             wait_down_s=self.wait_down_s,
+            sni=self._other_name(),
+            ech=self.ech,
         )
 
     def _authority(self) -> str:
-        return "" if self.target is None else f"{host_text(self.target.host)}:{self.target.port}"
+        return "" if self.target is None else str(Authority(self.target.host, self.target.port))
+
+    def _other_name(self) -> str | None:
+        """The server name if it is not the one that the tunnel was asked for with."""
+        name = self.server_name
+        if name is None or self.target is None or name == self.target.host:
+            return None
+        return _bare(name)
 
     def _decide(self, reason: Reason | None) -> None:
         self._decided = True
         kind = None if self.kind is None else self.kind.value
-        host = None if self.target is None else host_text(self.target.host).strip("[]")
+        host = None if self.target is None else _bare(self.target.host)
         port = None if self.target is None else self.target.port
         self._journal.decision(
             id=self.id,
@@ -143,14 +164,22 @@ class Exchange:
             dropped=self.dropped,
         )
         if reason is not None and self.target is not None:
-            self._usage.refuse(
-                Refused(self._authority(), reason.token, self.target.kind.value),
-                {
-                    "id": self.id,
-                    "kind": kind,
-                    "method": self.method,
-                    "host": host,
-                    "port": port,
-                    "reason": reason.token,
-                },
-            )
+            self._count_refusal(reason, self.target)
+
+    def _count_refusal(self, reason: Reason, target: Target) -> None:
+        self._usage.refuse(
+            Refused(str(Authority(target.host, target.port)), reason.token, target.kind.value),
+            {
+                "id": self.id,
+                "kind": target.kind.value,
+                "method": self.method,
+                "host": _bare(target.host),
+                "port": target.port,
+                "reason": reason.token,
+            },
+        )
+
+
+def _bare(host: Host) -> str:
+    """Write a host as it stands alone, IPv6 without brackets."""
+    return host_text(host).strip("[]")

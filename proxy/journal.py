@@ -106,6 +106,8 @@ class Journal:
         connect_s: float,
         wait_up_s: float,
         wait_down_s: float,
+        sni: str | None = None,
+        ech: bool = False,
     ) -> None:
         """Log how a request ended; left out where its decision line was."""
         if self._writer is None:
@@ -128,6 +130,8 @@ class Journal:
             connect_s=connect_s,
             wait_up_s=wait_up_s,
             wait_down_s=wait_down_s,
+            sni=sni,
+            ech=ech,
         )
         self._writer.write(line)
 

@@ -66,13 +66,22 @@ def close_line(
     connect_s: float,
     wait_up_s: float,
     wait_down_s: float,
+    sni: str | None = None,
+    ech: bool = False,
 ) -> bytes:
-    """Say how it ended; ``address`` is None if nothing was dialled, ``status`` if nothing was answered."""
+    """Say how it ended; ``address`` is None if nothing was dialled, ``status`` if nothing was answered.
+
+    ``sni``, only there if it is another name than the tunnel's: what the ClientHello in it names.
+    ``ech``, only there if true: the ClientHello has an encrypted part.
+    """
+    extra = f',"sni":{_text(sni)}' if sni is not None else ""
+    if ech:
+        extra += ',"ech":true'
     return (
         f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(id)},"job":{_text(job)},"address":{_text(address)},'
         f'"status":{_number(status)},"reason":{_text(reason)},"bytes_up":{bytes_up},"bytes_down":{bytes_down},'
         f'"duration_s":{duration_s:.6f},"dns_s":{dns_s:.6f},"connect_s":{connect_s:.6f},'
-        f'"wait_up_s":{wait_up_s:.6f},"wait_down_s":{wait_down_s:.6f}}}\n'
+        f'"wait_up_s":{wait_up_s:.6f},"wait_down_s":{wait_down_s:.6f}{extra}}}\n'
     ).encode("ascii")
 
 

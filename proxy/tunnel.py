@@ -4,8 +4,7 @@ A FIN ends its own direction and is carried through; the other direction goes on
 it is done. A reset ends both, as a reset. Silence is measured for the tunnel, never
 for a direction: a download may run for hours while nothing goes up.
 
-What the bytes are is not looked at: a tunnel may carry any protocol. A check of the
-first client bytes has its place in ``Tunnel.run``, before the relays start.
+What the bytes are is not looked at here: ``hello.py`` has judged the first ones before.
 """
 
 from __future__ import annotations

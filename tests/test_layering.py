@@ -21,8 +21,8 @@ LAYERS = {
 
 EDGES = {
     "proxy": frozenset(
-        {"connection", "dial", "dnsquery", "forward", "gate", "journal", "listener", "logwriter", "pool"}
-        | {"reach", "relay", "resolver", "tunnel", "watch", "wire"}
+        {"connection", "dial", "dnsquery", "forward", "gate", "hello", "journal", "listener", "logwriter"}
+        | {"pool", "reach", "relay", "resolver", "tunnel", "watch", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),

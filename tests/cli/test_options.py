@@ -8,7 +8,7 @@ import pytest
 
 from jobgate.cli.options import JobOptions, Words, load_settings, settings_with_job
 from jobgate.config.load import load_text
-from jobgate.config.policy import Network
+from jobgate.config.policy import Network, Tls
 from jobgate.config.settings import JobSettings, Settings
 
 ONE_JOB = """
@@ -153,3 +153,10 @@ def test_load_settings_says_what_is_wrong_with_the_file(tmp_path: Path, content:
         load_settings(str(path))
     assert "gate.toml" in error.value.message
     assert message in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [(None, Tls.REQUIRE), ("any", Tls.ANY), ("require", Tls.REQUIRE)]
+)
+def test_tls_is_required_unless_said(said: str | None, expected: Tls) -> None:
+    assert job_of(JobOptions(domains=("example.com",), tls=said)).policy.tls is expected

@@ -35,7 +35,7 @@ def settings(options: JobOptions, config: str | None = None) -> Settings:
         (["--domain", "a.test", "--rate", "fast", "true"], '--rate: "fast"'),
         (["--domain", "a.test", "--log", "-", "true"], "--log: standard output belongs to the job"),
         (["--config", "/nonexistent.toml", "true"], "/nonexistent.toml: cannot be read"),
-        (["--tls", "any", "true"], "No such option '--tls'."),
+        (["--report", "true"], "No such option '--report'."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from jobgate.config.convert import Problem
 from jobgate.config.jobs import read_jobs
-from jobgate.config.policy import JobPolicy, Network, NodePolicy
+from jobgate.config.policy import JobPolicy, Network, NodePolicy, Tls
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings
 
@@ -26,12 +26,15 @@ def test_read_jobs_reads_every_key() -> None:
         "rate_up": "unlimited",
         "rate_down": 1000,
         "burst": 4096,
+        "tls": "any",
         "job_header": "X-Job",
         "max_connections": 7,
         "env": {"A": "b"},
         "labels": {"team": "x"},
     }
-    policy = JobPolicy(Network.HTTP, RuleSet.parse(["a.b"]), RuleSet.parse(["x.a.b"]), math.inf, 1000.0)
+    policy = JobPolicy(
+        Network.HTTP, RuleSet.parse(["a.b"]), RuleSet.parse(["x.a.b"]), math.inf, 1000.0, Tls.ANY
+    )
     expected = JobSettings("web", policy, "127.0.0.1:3128", 4096, "X-Job", 7, {"A": "b"}, {"team": "x"})
     assert read_jobs([table], NODE) == ((expected,), [])
 
@@ -96,6 +99,11 @@ def test_read_jobs_without_network_has_none() -> None:
             id="bad-network-only",
         ),
         pytest.param(
+            WEB | {"tls": True},
+            ["job[0].tls: expected one of: require, any"],
+            id="bad-tls",
+        ),
+        pytest.param(
             WEB | {"netwrok": "http"},
             ['job[0].netwrok: unknown key, did you mean "network"?'],
             id="D-unknown-key",
@@ -109,7 +117,6 @@ def test_read_jobs_says_what_is_wrong_and_nothing_else(table: dict[str, object],
 @pytest.mark.parametrize(
     "key",
     [
-        "tls",
         "token",
         "clients",
         "max_bytes_up",

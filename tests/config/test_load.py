@@ -147,7 +147,9 @@ def test_load_text_reports_all_at_once_in_the_order_of_sections() -> None:
         pytest.param(
             "[node]\ntotal_rate_up = 1", "jobgate.toml: node.total_rate_up: unknown key", id="total-rate"
         ),
-        pytest.param("[timeouts]\nhello_s = 5", "jobgate.toml: timeouts.hello_s: unknown key", id="hello"),
+        pytest.param(
+            "[timeouts]\nhello_s = 0", "jobgate.toml: timeouts.hello_s: a time limit is above", id="hello"
+        ),
         pytest.param(
             "[timeouts]\nhead_s = 0", "jobgate.toml: timeouts.head_s: a time limit is above", id="zero"
         ),

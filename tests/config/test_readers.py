@@ -9,7 +9,7 @@ import pytest
 
 from jobgate.config import readers
 from jobgate.config.members import MemberErrors
-from jobgate.config.policy import Network
+from jobgate.config.policy import Network, Tls
 
 
 @pytest.mark.parametrize("value", [4, 10, 7])
@@ -54,6 +54,7 @@ def test_read_seconds_refuses(value: object) -> None:
     [
         (readers.read_rate, "10mbit", 1_250_000.0),
         (readers.read_network, "full", Network.FULL),
+        (readers.read_tls, "any", Tls.ANY),
         (readers.read_networks, ["none", "http"], (Network.NONE, Network.HTTP)),
         (readers.read_job_id, "a.b_c-1", "a.b_c-1"),
         (readers.read_job_id, "a" * 128, "a" * 128),
@@ -88,6 +89,8 @@ def test_reader_takes(read: Callable[[object], object], value: object, expected:
         (readers.read_network, "HTTP"),
         (readers.read_network, "bridge"),
         (readers.read_network, 1),
+        (readers.read_tls, "REQUIRE"),
+        (readers.read_tls, None),
         (readers.read_networks, "http"),
         (readers.read_rules, "example.com"),
         (readers.read_rules, [1]),

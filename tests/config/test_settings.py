@@ -25,6 +25,7 @@ DEFAULTS = {
     "limits.relay_buffer_bytes": 65536,
     "timeouts.head_s": 10.0,
     "timeouts.dial_s": 10.0,
+    "timeouts.hello_s": 5.0,
     "timeouts.upstream_response_s": 300.0,
     "timeouts.keepalive_s": 60.0,
     "timeouts.tunnel_idle_s": 3600.0,

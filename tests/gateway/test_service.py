@@ -34,6 +34,7 @@ def settings_for(listen: str, *, port: int = 8081, drain_s: float = 60.0) -> Set
         network = "http"
         listen = "{listen}"
         domains = ["origin.test:{port}"]
+        tls = "any"
         """
     )
 

@@ -16,13 +16,6 @@ from support.net import closed_port
 ORIGIN_PORTS = (80, 443, 8080, 8443)
 CLOSED_PORT = 9
 
-#: What a case asks for and the gate does not have yet.
-MISSING = {
-    "sni": "the ClientHello is not compared with the target yet",
-    "tls-only": "a tunnel may carry any protocol for now",
-}
-
-
 #: Where the product's documented behaviour (``docs/behavior.md``) decides otherwise: the sentence, and
 #: what is expected instead.
 SUPERSEDED: dict[str, tuple[str, dict[str, object]]] = {
@@ -33,17 +26,7 @@ SUPERSEDED: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def parameters() -> list[object]:
-    """One parameter per case, left out with a reason where its feature does not exist."""
-    found: list[object] = []
-    for case in load():
-        reasons = [MISSING[need] for need in case.needs if need in MISSING]
-        marks = [pytest.mark.skip(reason=reason) for reason in reasons]
-        found.append(pytest.param(case, id=case.id, marks=marks))
-    return found
-
-
-@pytest.mark.parametrize("case", parameters())
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
 async def test_case(case: Case) -> None:
     _, changes = SUPERSEDED.get(case.id, ("", {}))
     expect = cattrs.structure({**cattrs.unstructure(case.expect), **changes}, Expect)

@@ -421,3 +421,42 @@ async def test_content_refused_inside_a_plain_tunnel_leaves_one_line_each() -> N
             await client.read_to_end()
             await gate.until_closed(2)
             assert sorted(str(line["reason"]) for line in gate.closes) == ["not-http", "not-http"]
+
+
+# --- a flood ends at the job's own caps
+
+
+@pytest.mark.parametrize(
+    "one", [absolute("http://evil.test/"), b"\x16\x03\x01 no HTTP\r\n\r\n"], ids=["refusals", "malformed"]
+)
+async def test_connection_that_asks_too_often_is_left_alone_for_a_while(
+    one: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.connection.FLOOD_PAUSE_S", 3600.0)
+    async with (
+        loopback_gate(tables="[limits]\nrequests_per_s_per_job = 1\nmax_connections_per_job = 2") as gate,
+        gate.client() as first,
+        gate.client() as second,
+        gate.client() as third,
+    ):
+        for client in (first, second):
+            await client.send(one * 50)
+        await gate.until_closed(2)
+        await until(lambda: gate.gate.jobs["job"].connections >= 2)
+        await third.send(one)  # the floods hold their places
+        await gate.until_closed(3)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(gate.closes) <= 4
+
+
+async def test_connection_that_asked_too_often_is_served_again_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.connection.FLOOD_PAUSE_S", 0.0)
+    async with (
+        loopback_gate(tables="[limits]\nrequests_per_s_per_job = 1") as gate,
+        gate.client() as client,
+    ):
+        statuses = [(await client.request(absolute("http://evil.test/"))).status for _ in range(3)]
+        assert statuses == [403, 429, 429]

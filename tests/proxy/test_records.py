@@ -138,6 +138,39 @@ def test_close_line_has_exactly_these_fields_in_this_order(address: str | None, 
     assert line.endswith(b"}\n")
 
 
+@pytest.mark.parametrize(
+    ("sni", "ech", "extra"),
+    [
+        ("evil.test", False, {"sni": "evil.test"}),
+        (None, True, {"ech": True}),
+        ('a"\r\n', True, {"sni": 'a"\r\n', "ech": True}),
+    ],
+    ids=["L3-other-name", "L14-ech", "hostile"],
+)
+def test_close_line_shows_what_the_client_hello_said(
+    sni: str | None, ech: bool, extra: dict[str, object]
+) -> None:
+    line = close_line(
+        TS,
+        id="1",
+        job="a",
+        address="192.0.2.7",
+        status=200,
+        reason="sni",
+        bytes_up=0,
+        bytes_down=0,
+        duration_s=0.0,
+        dns_s=0.0,
+        connect_s=0.0,
+        wait_up_s=0.0,
+        wait_down_s=0.0,
+        sni=sni,
+        ech=ech,
+    )
+    assert re.fullmatch(rb"[ -~]+\n", line)
+    assert dict(list(json.loads(line).items())[15:]) == extra
+
+
 def test_ready_line_shows_where_each_job_listens() -> None:
     line = ready_line(TS, {"train-42": "127.0.0.1:3128", "b": "unix:/run/b.sock"})
     assert line == (

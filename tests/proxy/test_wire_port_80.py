@@ -11,6 +11,7 @@ from support.gate import DialHook, FakeResolver, RunningGate, running_gate
 from support.http_origin import HttpOrigin
 from support.messages import connect, head
 from support.origin import Origin, echo
+from support.tls import client_hello, records
 
 CONFIGURATION = """
 [node]
@@ -96,10 +97,11 @@ async def test_denied_name_on_port_80_is_refused() -> None:
 
 async def test_port_80_listed_for_connect_is_an_ordinary_tunnel() -> None:
     configuration = CONFIGURATION.replace("[node]", '[node]\nconnect_ports = ["80", "443"]')
+    hello = records(client_hello())
     async with Origin(echo) as origin, gate_with(origin.port, configuration) as gate, gate.client() as client:
         await open_port_80(client)
-        await client.send(b"\x16\x03 not HTTP")
-        assert await client.read_exactly(11) == b"\x16\x03 not HTTP"
+        await client.send(hello)
+        assert await client.read_exactly(len(hello)) == hello
 
 
 async def test_address_is_vetted_for_each_request_inside() -> None:

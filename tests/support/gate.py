@@ -230,8 +230,11 @@ def loopback_gate(
     dialer: DialHook | None = None,
     listening: str = "127.0.0.1",
     rate: str = '"unlimited"',
+    tls: str = "any",
 ) -> AbstractAsyncContextManager[RunningGate]:
     """Serve one job, without a rate unless said, every port open; every name leads to 127.0.0.1.
+
+    Its tunnels carry any bytes unless ``tls`` says otherwise: most tests are about other things than TLS.
 
     Args:
         domains: Of the job.
@@ -243,6 +246,7 @@ def loopback_gate(
         dialer: Another dialer.
         listening: Address of the listener.
         rate: In both directions, as TOML.
+        tls: ``"require"`` or ``"any"``.
     """
     lines = ["[node]", f"allow_addresses = {json.dumps(list(node_addresses))}", node]
     if "connect_ports" not in node:
@@ -259,6 +263,7 @@ def loopback_gate(
         f"domains = {json.dumps(list(domains))}",
         f"rate_up = {rate}",
         f"rate_down = {rate}",
+        f'tls = "{tls}"',
         job,
     ]
     return running_gate(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import click
 
-from jobgate.config.policy import JobPolicy, Network, PolicyError, narrow
+from jobgate.config.policy import JobPolicy, Network, PolicyError, Tls, narrow
 from jobgate.config.rates import parse_rate
 from jobgate.config.rules import RuleErrors, RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings, Settings
@@ -38,6 +38,7 @@ class JobOptions:
     rate: str | None = None
     rate_up: str | None = None
     rate_down: str | None = None
+    tls: str | None = None
 
 
 def config_option(command: Command) -> Command:
@@ -82,6 +83,15 @@ def rule_options(command: Command) -> Command:
         help="A host the job may not reach, whatever else allows it. Repeatable.",
     )
     return domain(deny(command))
+
+
+def tls_option(command: Command) -> Command:
+    """``--tls``."""
+    return click.option(
+        "--tls",
+        type=click.Choice([tls.value for tls in Tls]),
+        help="First bytes of a tunnel: a TLS ClientHello for an allowed name (require, the default), or any.",
+    )(command)
 
 
 def rate_options(command: Command) -> Command:
@@ -138,6 +148,7 @@ def settings_with_job(settings: Settings, options: JobOptions, *, job_id: str, l
         deny=RuleSet([*base.policy.deny, *_rules("--deny", options.deny)]),
         rate_up=_rate("--rate-up", options.rate_up, options.rate, base.policy.rate_up),
         rate_down=_rate("--rate-down", options.rate_down, options.rate, base.policy.rate_down),
+        tls=Tls(options.tls) if options.tls else base.policy.tls,
     )
     job = replace(base, listen=listen or base.listen, policy=_narrowed(policy, settings))
     return replace(settings, jobs=(job,))

@@ -25,6 +25,7 @@ from .options import (
     rate_options,
     rule_options,
     settings_with_job,
+    tls_option,
 )
 
 JOB_ID = "run"
@@ -45,6 +46,7 @@ ROOT_WARNING = (
 )
 @rule_options
 @rate_options
+@tls_option
 @config_option
 @click.option(
     "--summary/--no-summary", default=True, show_default=True, help="Report traffic and refusals at the end."
@@ -62,6 +64,7 @@ def command(
     rate: str | None,
     rate_up: str | None,
     rate_down: str | None,
+    tls: str | None,
     config: str | None,
     summary: bool,
     log: str | None,
@@ -77,7 +80,7 @@ def command(
 
     run isolates the network: not files, not the home directory, not sockets outside /run.
     """
-    options = JobOptions(network, domains, deny, rate, rate_up, rate_down)
+    options = JobOptions(network, domains, deny, rate, rate_up, rate_down, tls)
     settings = settings_with_job(load_settings(config), options, job_id=JOB_ID)
     (job,) = settings.jobs
     if log == "-":

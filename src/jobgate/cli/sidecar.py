@@ -19,6 +19,7 @@ from .options import (
     rate_options,
     rule_options,
     settings_with_job,
+    tls_option,
 )
 from .running import run_until_stopped
 
@@ -74,6 +75,7 @@ def require_isolation(where: Endpoint | UnixPath, interfaces: list[str]) -> None
 @config_option
 @rule_options
 @rate_options
+@tls_option
 @log_option
 @click.option("--advisory", is_flag=True, help="Serve although the job could go around the gate.")
 @loop_option
@@ -86,6 +88,7 @@ def command(
     rate: str | None,
     rate_up: str | None,
     rate_down: str | None,
+    tls: str | None,
     log: str | None,
     advisory: bool,
     loop: str,
@@ -96,7 +99,9 @@ def command(
     to anything but itself, the job could go around the gate: sidecar then refuses to
     start, unless --advisory is given.
     """
-    options = JobOptions(domains=domains, deny=deny, rate=rate, rate_up=rate_up, rate_down=rate_down)
+    options = JobOptions(
+        domains=domains, deny=deny, rate=rate, rate_up=rate_up, rate_down=rate_down, tls=tls
+    )
     settings = settings_with_job(load_settings(config), options, job_id=job, listen=listen_option(listen))
     (served,) = settings.jobs
     if served.policy.network is not Network.HTTP:

@@ -36,6 +36,8 @@ def remedy(refused: Refused, policy: Policy) -> str:
     """
     if refused.reason == Reason.ADDRESS.token:
         return "its address must be in [node] allow_addresses of --config"
+    if refused.reason in (Reason.NOT_TLS.token, Reason.HELLO_TIMEOUT.token):
+        return "--tls any"
     host, port = parse_authority(refused.authority.encode(), None)
     target = Target(Kind(refused.kind), host, port)
     decision = decide(policy, target)
