@@ -100,9 +100,15 @@ class Gate:
         job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer, self._idle_budget)
         return job
 
-    def listen(self, job: Job, sock: socket.socket) -> None:
-        """Accept a job's connections on a bound, listening socket, which the gate owns from now on."""
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+    def listen(self, job: Job, sock: socket.socket, *, elsewhere: bool = False) -> None:
+        """Accept a job's connections on a bound, listening socket, which the gate owns from now on.
+
+        Args:
+            job: Whose connections these are.
+            sock: Where they come in.
+            elsewhere: It was made in another network namespace: its address means something else here.
+        """
+        if not elsewhere and sock.family in (socket.AF_INET, socket.AF_INET6):
             host, port = sock.getsockname()[:2]
             self._own.add((ip_address(host), port))
         self._listeners.append(Listener(sock, lambda sock, peer: self._accepted(job, sock, peer)))

@@ -160,3 +160,10 @@ def test_load_settings_says_what_is_wrong_with_the_file(tmp_path: Path, content:
 )
 def test_tls_is_required_unless_said(said: str | None, expected: Tls) -> None:
     assert job_of(JobOptions(domains=("example.com",), tls=said)).policy.tls is expected
+
+
+@pytest.mark.parametrize("network", ["none", "full"])
+def test_network_without_domains_leaves_those_of_the_file_out(network: str) -> None:
+    text = '[node]\nnetworks = ["none", "http", "full"]\n' + ONE_JOB
+    policy = job_of(JobOptions(network=network), text).policy
+    assert (policy.network, len(policy.domains), len(policy.deny)) == (Network(network), 0, 0)

@@ -180,7 +180,8 @@ def node() -> str:
 @pytest.mark.parametrize(("scheme", "name"), [("https", "ok.test"), ("http", "tunnel.ok.test")])
 def test_node_fetches(site: Site, node: str, scheme: str, name: str) -> None:
     command = node_command(node)(url(site, scheme, "/bytes/100000", name))
-    assert fetched(site, command) == pattern(100000)
+    job = site.with_plain_tunnels() if scheme == "http" else site
+    assert fetched(job, command) == pattern(100000)
 
 
 def test_node_shows_that_it_was_refused(site: Site, node: str) -> None:
@@ -241,8 +242,9 @@ def test_websocket_echoes(site: Site, library: str, scheme: str) -> None:
     address = url(site, scheme, "/websocket")
     if library == "websockets":
         # It opens a tunnel for ws:// too; aiohttp reads the environment for http:// and https:// only.
-        name = "tunnel.ok.test" if scheme == "http" else "ok.test"
-        address = url(site, scheme, "/websocket", name).replace("http", "ws", 1)
+        if scheme == "http":
+            site, address = site.with_plain_tunnels(), site.http("/websocket", "tunnel.ok.test")
+        address = address.replace("http", "ws", 1)
     assert fetched(site, [sys.executable, "-c", WEBSOCKETS[library], address]) == b"hello\n"
 
 

@@ -219,7 +219,7 @@ def test_two_jobs_at_once_do_not_share_a_proxy(world: World) -> None:
 def test_what_the_job_sent_last_arrives_although_it_has_ended(world: World) -> None:
     job = [sys.executable, "-c", SEND_AND_END, f"ok.test:{world.raw_port}", "150000"]
     with running(
-        "user", *world.options("ok.test"), f"--domain=ok.test:{world.raw_port}", "--", *job
+        "user", *world.options("ok.test"), f"--domain=ok.test:{world.raw_port}", "--tls=any", "--", *job
     ) as process:
         client, _ = world.raw.accept()
         client.settimeout(DEADLINE_S)

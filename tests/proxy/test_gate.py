@@ -138,6 +138,14 @@ async def test_is_own_knows_every_address_that_leads_to_a_listener(
         assert not gate.is_own(ip_address(own[0]), port ^ 1)
 
 
+async def test_listener_in_another_namespace_is_no_address_here() -> None:
+    async with empty_gate() as gate:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        gate.listen(gate.jobs["first"], listener, elsewhere=True)
+        assert not gate.is_own(ip_address("127.0.0.1"), port)
+
+
 async def test_unix_listener_is_served_and_is_no_address(tmp_path: os.PathLike[str]) -> None:
     async with empty_gate() as gate:
         path = os.fspath(tmp_path) + "/job.sock"

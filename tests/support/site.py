@@ -9,7 +9,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ class Site:
         files: Folder served below ``/files/``.
         authority: Certificate of the authority that signed the origin's.
         environment: What ``jobgate env`` prints, and where each client finds the authority.
+        plain_tunnels: The same for a job whose tunnels may carry anything.
     """
 
     origin: WebOrigin
@@ -37,6 +38,11 @@ class Site:
     files: Path
     authority: Path
     environment: dict[str, str]
+    plain_tunnels: dict[str, str]
+
+    def with_plain_tunnels(self) -> Site:
+        """As the job whose tunnels may carry anything: some clients tunnel ``http://`` and ``ws://`` too."""
+        return replace(self, environment=self.plain_tunnels)
 
     def http(self, path: str, name: str = "ok.test") -> str:
         """Return a plain URL of the origin."""
@@ -53,7 +59,7 @@ class Site:
         return subprocess.run(command, input=content, capture_output=True, timeout=60, env=self.environment)
 
 
-def _configuration(origin: WebOrigin, port: int) -> str:
+def _configuration(origin: WebOrigin, port: int, plain_port: int) -> str:
     plain, secure = origin.plain_port, origin.tls_port
     return f"""
 [node]
@@ -64,13 +70,19 @@ hosts = {{ "ok.test" = ["127.0.0.1"], "tunnel.ok.test" = ["127.0.0.1"], "evil.te
 id = "job"
 network = "http"
 listen = "127.0.0.1:{port}"
-domains = ["ok.test", "ok.test:{secure}", "tunnel.ok.test:{plain}"]
+domains = ["ok.test", "ok.test:{secure}"]
+[[job]]
+id = "plain-tunnels"
+network = "http"
+listen = "127.0.0.1:{plain_port}"
+domains = ["tunnel.ok.test:{plain}"]
+tls = "any"
 """
 
 
-def _job_environment(configuration: Path, home: Path, authority: Path) -> dict[str, str]:
+def _job_environment(job: str, configuration: Path, home: Path, authority: Path) -> dict[str, str]:
     """Take the variables of the product, and add what tells each client whom to trust."""
-    command = [*COMMAND, "env", "job", "--config", str(configuration), "--format", "json"]
+    command = [*COMMAND, "env", job, "--config", str(configuration), "--format", "json"]
     printed = subprocess.run(command, capture_output=True, check=True, text=True, env=ENVIRONMENT).stdout
     variables: dict[str, str] = json.loads(printed)
     trusted = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO")
@@ -102,9 +114,12 @@ def running_site(folder: Path) -> Iterator[Site]:
     (home / ".wgetrc").write_text(f"ca_certificate = {bundle}\n")
     with web_origin(tls, files) as origin:
         configuration = folder / "jobgate.toml"
-        configuration.write_text(_configuration(origin, free_port()))
+        configuration.write_text(_configuration(origin, free_port(), free_port()))
         with serve(configuration) as gate:
-            yield Site(origin, gate, files, bundle, _job_environment(configuration, home, bundle))
+            environments = [
+                _job_environment(job, configuration, home, bundle) for job in ("job", "plain-tunnels")
+            ]
+            yield Site(origin, gate, files, bundle, *environments)
 
 
 def need(program: str) -> str:

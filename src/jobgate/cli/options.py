@@ -15,7 +15,7 @@ import click
 
 from jobgate.config.policy import JobPolicy, Network, PolicyError, Tls, narrow
 from jobgate.config.rates import parse_rate
-from jobgate.config.rules import RuleErrors, RuleSet
+from jobgate.config.rules import NO_RULES, RuleErrors, RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings, Settings
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -126,7 +126,8 @@ def settings_with_job(settings: Settings, options: JobOptions, *, job_id: str, l
     """Make the settings of one job: what the options say, then what the file says, then the defaults.
 
     The file's part is its job of that id, else its only job. ``--domain`` replaces the
-    domains of the file; ``--deny`` adds to its deny list. Without a network, domains
+    domains of the file; ``--deny`` adds to its deny list; a network that has no use for
+    either leaves the file's out. Without a network, domains
     mean ``http`` and no domains mean ``none``.
 
     Args:
@@ -140,6 +141,8 @@ def settings_with_job(settings: Settings, options: JobOptions, *, job_id: str, l
             parsed, or a job that the node's policy does not accept.
     """
     base = _base_job(settings, options, job_id)
+    if options.network is not None and Network(options.network) is not Network.HTTP:
+        base = replace(base, policy=replace(base.policy, domains=NO_RULES, deny=NO_RULES))
     domains = _rules("--domain", options.domains) if options.domains else base.policy.domains
     policy = replace(
         base.policy,

@@ -99,9 +99,7 @@ def command(
     to anything but itself, the job could go around the gate: sidecar then refuses to
     start, unless --advisory is given.
     """
-    options = JobOptions(
-        domains=domains, deny=deny, rate=rate, rate_up=rate_up, rate_down=rate_down, tls=tls
-    )
+    options = JobOptions(domains=domains, deny=deny, rate=rate, rate_up=rate_up, rate_down=rate_down, tls=tls)
     settings = settings_with_job(load_settings(config), options, job_id=job, listen=listen_option(listen))
     (served,) = settings.jobs
     if served.policy.network is not Network.HTTP:

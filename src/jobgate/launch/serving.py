@@ -76,7 +76,7 @@ async def _serve(job: Job, proxy: socket.socket, settings: Settings, journal: Jo
     gate = Gate(settings, journal=journal)
     try:
         client = gate.add_job(served)
-        gate.listen(client, proxy)
+        gate.listen(client, proxy, elsewhere=True)
         journal.ready({served.id: f"{PROXY_ADDRESS}:{PROXY_PORT}"})
         started = time.monotonic()
         job.begin()
