@@ -33,6 +33,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_allowed",
         "_clock",
         "_decided",
         "_finished",
@@ -85,7 +86,7 @@ class Exchange:
         self._journal = journal
         self._clock = clock
         self._started = clock()
-        self._decided = self._finished = False
+        self._decided = self._allowed = self._finished = False
 
     def asks(self, kind: Kind, method: bytes, authority: Authority) -> Target:
         """Note what is asked for."""
@@ -97,6 +98,7 @@ class Exchange:
     def allow(self) -> None:
         """Write the decision line of a request that may go on; one that is sent again has it already."""
         if not self._decided:
+            self._allowed = True
             self._decide(None)
 
     def refuse(self, reason: Reason) -> None:
@@ -118,6 +120,8 @@ class Exchange:
         self.refuse(reason)
         if self.address is not None:
             self._usage.add(self._authority(), self.bytes_up, self.bytes_down)
+        elif self._allowed and self.target is not None and reason is not Reason.DONE:
+            self._usage.fail(Refused(self._authority(), reason.token, self.target.kind.value))
         self._journal.close(
             id=self.id,
             job=self._job_id,

@@ -22,7 +22,7 @@ class Reached:
 
 
 class Refused(NamedTuple):
-    """What was refused, as one line of the summary."""
+    """What was refused, or allowed and failed, as one line of the summary."""
 
     authority: str
     reason: str
@@ -37,6 +37,7 @@ class Usage:
     bytes_down: int = 0
     reached: dict[str, Reached] = field(default_factory=dict)
     refused: Counter[Refused] = field(default_factory=Counter)
+    failed: Counter[Refused] = field(default_factory=Counter)
     denials: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=MAX_DENIALS))
 
     def add(self, authority: str, bytes_up: int, bytes_down: int) -> None:
@@ -51,6 +52,11 @@ class Usage:
         entry.requests += 1
         entry.bytes_up += bytes_up
         entry.bytes_down += bytes_down
+
+    def fail(self, failed: Refused) -> None:
+        """Count an allowed request for which no connection came about."""
+        if failed in self.failed or len(self.failed) < MAX_HOSTS:
+            self.failed[failed] += 1
 
     def refuse(self, refused: Refused, denial: dict[str, object]) -> None:
         """Count a refusal and keep it for the job to read."""

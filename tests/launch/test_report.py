@@ -60,6 +60,7 @@ def test_summarize_takes_over_the_counters() -> None:
     usage.add("www.example.com:443", 1, 2)
     for _ in range(2):
         usage.refuse(Refused("www.example.org:443", "not-listed", "connect"), {})
+    usage.fail(Refused("nowhere.example.com:443", "dns-nxdomain", "connect"))
     summary = summarize(usage, POLICY, duration_s=2.5, note="ask ops")
     assert (summary.duration_s, summary.bytes_up, summary.bytes_down, summary.note) == (
         2.5,
@@ -69,5 +70,7 @@ def test_summarize_takes_over_the_counters() -> None:
     )
     (reached,) = summary.reached
     assert (reached.authority, reached.requests, reached.bytes_up) == ("www.example.com:443", 2, 101)
+    (failed,) = summary.failed
+    assert (failed.authority, failed.reason) == ("nowhere.example.com:443", "dns-nxdomain")
     (refused,) = summary.refused
     assert (refused.requests, refused.remedy) == (2, "--domain www.example.org")

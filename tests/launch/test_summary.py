@@ -111,3 +111,9 @@ def test_format_bytes_has_at_most_three_digits_and_a_unit(count: float) -> None:
 def test_printable_keeps_the_length(text: str) -> None:
     assert len(printable(text)) == len(text)
     assert printable(text).isprintable()
+
+
+def test_render_shows_what_was_allowed_and_failed() -> None:
+    failed = [RefusedHost("www.example.com:443", "dns-nxdomain", 2, "")]
+    text = render(Summary(1.0, 0, 0, failed=failed), colour=False)
+    assert "  failed   www.example.com:443  2 requests  dns-nxdomain\n" in text

@@ -29,6 +29,16 @@ def test_refuse_counts_and_keeps_the_latest() -> None:
     assert usage.denials[0] == {"id": 1}
 
 
+def test_fail_counts_and_is_bounded() -> None:
+    usage = Usage()
+    for n in range(MAX_HOSTS + 5):
+        usage.fail(Refused(f"h{n}.test:443", "dns-nxdomain", "connect"))
+    usage.fail(Refused("h0.test:443", "dns-nxdomain", "connect"))
+    assert len(usage.failed) == MAX_HOSTS
+    assert usage.failed[Refused("h0.test:443", "dns-nxdomain", "connect")] == 2
+    assert not usage.denials
+
+
 def test_refuse_is_bounded() -> None:
     usage = Usage()
     for n in range(MAX_HOSTS + 5):

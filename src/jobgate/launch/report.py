@@ -25,6 +25,10 @@ def summarize(usage: Usage, policy: Policy, *, duration_s: float, note: str) -> 
             RefusedHost(refused.authority, refused.reason, requests, remedy(refused, policy))
             for refused, requests in usage.refused.items()
         ],
+        failed=[
+            RefusedHost(failed.authority, failed.reason, requests, "")
+            for failed, requests in usage.failed.items()
+        ],
         note=note,
     )
 

@@ -41,6 +41,7 @@ class Summary:
     """One job, after its end.
 
     Attributes:
+        failed: Allowed, but the name or the host did not answer.
         note: The node's word to those who were refused, such as whom to ask.
     """
 
@@ -49,6 +50,7 @@ class Summary:
     bytes_down: int
     reached: Sequence[ReachedHost] = ()
     refused: Sequence[RefusedHost] = ()
+    failed: Sequence[RefusedHost] = ()
     note: str = ""
 
 
@@ -66,6 +68,7 @@ def render(summary: Summary, *, colour: bool) -> str:
     lines = [
         _painted(head, _BOLD, colour),
         *_section("reached", _reached_rows(summary.reached), _GREEN, colour),
+        *_section("failed ", _refused_rows(summary.failed), _RED, colour),
         *_section("refused", _refused_rows(summary.refused), _RED, colour),
     ]
     if summary.note and summary.refused:
