@@ -78,7 +78,7 @@ class ProxyError(Exception):
 
 
 class BadRequest(ProxyError):
-    """The request breaks the grammar or a rule of the contract (400)."""
+    """The request breaks the grammar or a rule of the gate (400)."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.BAD_REQUEST, detail)

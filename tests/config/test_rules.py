@@ -214,7 +214,7 @@ def test_match_agrees_with_a_linear_scan(entries: list[Rule], host: Host, port: 
     assert table.match(host, port) == scan(list(table), host, port)
 
 
-def test_match_agrees_with_a_linear_scan_on_10_000_rules() -> None:
+def test_c19_match_agrees_with_a_linear_scan_on_10_000_rules() -> None:
     """C19."""
     entries = [
         Rule(Name(f"h{n}.d{n % 100}.test"), n % 3 == 0, None if n % 5 else 8443) for n in range(10_000)

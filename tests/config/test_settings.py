@@ -1,4 +1,4 @@
-"""The defaults, which are part of the contract, and the cost of having them."""
+"""The defaults, which people build on, and the cost of having them."""
 
 from __future__ import annotations
 
