@@ -33,6 +33,10 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._troubled = False
         sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # Inherited by what is accepted: the standard loop sets it for some sockets only, not for these,
+            # and an answer in two pieces then waits 40 ms for the acknowledgement of the first.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock, self._accept)
 
     @property

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import cattrs
 import pytest
 
 from jobgate.config.load import ConfigError
-from support.cases import Case, Expect, Outcome, load, problems
-from support.client import Client, Response
-from support.gate import DialHook, FakeResolver, RunningGate, running_gate
+from support.cases import Case, Outcome, load, problems
+from support.conversation import converse, expected
+from support.gate import DialHook, FakeResolver, running_gate
 from support.http_origin import HttpOrigin
 from support.net import closed_port
 
@@ -16,26 +15,15 @@ from support.net import closed_port
 ORIGIN_PORTS = (80, 443, 8080, 8443)
 CLOSED_PORT = 9
 
-#: Where the product's documented behaviour (``docs/behavior.md``) decides otherwise: the sentence, and
-#: what is expected instead.
-SUPERSEDED: dict[str, tuple[str, dict[str, object]]] = {
-    "ap-lit4-listed-imds-connect": (
-        "CONNECT to port 80 is answered without dialling and read as plain HTTP, each request decided anew.",
-        {"status": [200], "upstream_connects": 0},
-    ),
-}
-
 
 @pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
 async def test_case(case: Case) -> None:
-    _, changes = SUPERSEDED.get(case.id, ("", {}))
-    expect = cattrs.structure({**cattrs.unstructure(case.expect), **changes}, Expect)
     try:
         outcome = await run(case)
     except ConfigError:
         assert case.policy_may_fail
         return
-    assert problems(case, expect, outcome) == []
+    assert problems(case, expected(case), outcome) == []
 
 
 async def run(case: Case) -> Outcome:
@@ -58,33 +46,3 @@ async def run(case: Case) -> Outcome:
             origin_requests=origin.requests,
             origin_raw=origin.raw,
         )
-
-
-async def converse(case: Case, gate: RunningGate) -> tuple[list[Response], bool, bytes]:
-    """Return the responses, whether the gate closed by itself, and what else came."""
-    async with gate.client() as client:
-        await client.send(case.request)
-        if case.half_close:
-            client.half_close()
-        responses = await read_responses(client, case)
-        tunnel = case.request.startswith(b"CONNECT") and [r.status for r in responses] == [200]
-        if case.expect.closes and not tunnel:
-            return responses, True, await client.read_to_end()
-        closed = client.ended
-        if not closed and not case.half_close:
-            client.half_close()
-        leftover = await client.read_to_end()
-        return responses, closed, b"" if tunnel else leftover
-
-
-async def read_responses(client: Client, case: Case) -> list[Response]:
-    """Read as many responses as are expected, fewer if the gate closes before."""
-    responses: list[Response] = []
-    wanted = 1 + len(case.expect.then)
-    methods = [*case.methods, *["GET"] * wanted][:wanted]
-    for method in methods:
-        try:
-            responses.append(await client.response(method))
-        except EOFError:
-            break
-    return responses

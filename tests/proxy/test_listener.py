@@ -52,6 +52,16 @@ async def test_accepts_and_names_the_peer() -> None:
     await accept_one(troubled())
 
 
+async def test_accepted_connection_sends_small_pieces_at_once() -> None:
+    accepted: list[socket.socket] = []
+    listener = Listener(troubled(), lambda sock, _: accepted.append(sock))
+    with socket.create_connection(listener.sock.getsockname()):
+        await until(lambda: bool(accepted))
+        with accepted[0] as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    listener.close()
+
+
 async def test_accepts_ipv6() -> None:
     accepted: list[str] = []
 

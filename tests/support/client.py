@@ -59,7 +59,7 @@ class Client:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
-        except OSError:
+        except BaseException:
             sock.close()
             raise
         return cls(sock)

@@ -31,9 +31,9 @@ class ReceivedRequest:
 class HttpOrigin:
     """Answers 200 with ``X-Origin: 1`` and a length, keeps the connection, records all."""
 
-    def __init__(self, body: bytes = b"hello\n", address: str = "127.0.0.1") -> None:
+    def __init__(self, body: bytes = b"hello\n", address: str = "127.0.0.1", port: int = 0) -> None:
         self._body = body
-        self._origin = Origin(self._serve, address)
+        self._origin = Origin(self._serve, address, port)
         self.port = self._origin.port
         self.requests: list[ReceivedRequest] = []
         self.protocol_errors: list[str] = []

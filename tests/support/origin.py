@@ -117,12 +117,12 @@ class Origin:
     cancellation and a broken connection, is raised there.
     """
 
-    def __init__(self, script: Script, address: str = "127.0.0.1") -> None:
+    def __init__(self, script: Script, address: str = "127.0.0.1", port: int = 0) -> None:
         self._script = script
         self._changes = Changes()
         self._tasks: set[asyncio.Task[None]] = set()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._listener = socket.create_server((address, 0), family=family, backlog=256)
+        self._listener = socket.create_server((address, port), family=family, backlog=256)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self.peers: list[Peer] = []
