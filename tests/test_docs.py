@@ -12,15 +12,14 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
 
-TESTS = {
-    name
-    for path in (ROOT / "tests").rglob("test_*.py")
-    for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
+MODULES = sorted((ROOT / "tests").rglob("test_*.py"))
+TESTS = {path.stem for path in MODULES} | {
+    name for path in MODULES for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
 }
 
 
 def named_tests(text: str) -> set[str]:
-    """Test functions that a text names in code marks."""
+    """Tests, or modules of tests, that a text names in code marks."""
     return set(re.findall(r"`(test_[a-z0-9_]+)`", text))
 
 
