@@ -60,9 +60,9 @@ async def watch(folder: Path, loop: str) -> Aftermath:
     async with running_origins() as origins:
         with gate_process(CONFIGURATION, folder, loop) as gate:
             ways = await depart_all(gate, origins, len(DEPARTURES))  # opens what is opened late
-            before = (await gate.until_later(is_quiet, command="collect")).held
+            before = (await settled(gate)).held
             ways += await depart_all(gate, origins, CONNECTIONS)
-            report = await gate.until_later(is_quiet, command="collect")
+            report = await settled(gate)
             closing = asyncio.ensure_future(depart_all(gate, origins, AT_ONCE))
             await gate.until_later(lambda report: report.held.connections > AT_ONCE // 4)
             await asyncio.to_thread(gate.report, "close")
@@ -72,6 +72,16 @@ async def watch(folder: Path, loop: str) -> Aftermath:
             )
             await asyncio.gather(closing, return_exceptions=True)
             return Aftermath(ways, before, report.held, report.reasons, closed.held)
+
+
+async def settled(gate: GateProcess) -> Report:
+    """Report once nothing changes any more: what a turn of the loop closes is gone in a later one."""
+    last = await gate.until_later(is_quiet, command="collect")
+    while True:
+        report = await gate.until_later(is_quiet, command="collect")
+        if report.held == last.held:
+            return report
+        last = report
 
 
 def is_quiet(report: Report) -> bool:
