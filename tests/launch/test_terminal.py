@@ -18,7 +18,16 @@ import pytest
 
 from jobgate.launch.terminal import Foreground
 from support import shell, signals_job
-from support.jobs import COMMAND, DEADLINE_S, as_identity, environment, only_child, read_descriptor, read_line
+from support.jobs import (
+    COMMAND,
+    DEADLINE_S,
+    as_identity,
+    children,
+    environment,
+    only_child,
+    read_descriptor,
+    read_line,
+)
 
 CTRL_C, CTRL_Z, CTRL_BACKSLASH = b"\x03", b"\x1a", b"\x1c"
 
@@ -70,6 +79,8 @@ def on_terminal(identity: str, *job: str) -> Iterator[Terminal]:
     try:
         yield Terminal(keys, writer, process)
     finally:
+        for pid in children(process.pid):  # the launcher would outlive its shell
+            os.kill(pid, signal.SIGKILL)
         process.kill()
         process.wait(DEADLINE_S)
         os.close(keys)
