@@ -8,8 +8,9 @@ a file (it needs cattrs).
 from __future__ import annotations
 
 from .endpoints import Endpoint, UnixPath, parse_listen
+from .gateway import ListenSettings, StateSettings, UpstreamSettings
 from .host import Address, Authority, Host, HostError, Name, host_text, parse_authority, parse_host
-from .policy import AddressRule, JobPolicy, Network, NodePolicy, Policy, PolicyError, Ports, Tls, narrow
+from .policy import AddressRule, JobPolicy, Mode, Network, NodePolicy, Policy, PolicyError, Ports, Tls, narrow
 from .rates import DEFAULT_RATE, format_rate, parse_rate
 from .rules import Rule, RuleError, RuleErrors, RuleSet, parse_rule
 from .settings import (
@@ -21,6 +22,7 @@ from .settings import (
     Settings,
     TimeoutSettings,
 )
+from .upstream import UpstreamProxy
 
 __all__ = [
     "DEFAULT_RATE",
@@ -34,7 +36,9 @@ __all__ = [
     "JobPolicy",
     "JobSettings",
     "LimitSettings",
+    "ListenSettings",
     "LogSettings",
+    "Mode",
     "Name",
     "Network",
     "NodePolicy",
@@ -47,9 +51,12 @@ __all__ = [
     "RuleErrors",
     "RuleSet",
     "Settings",
+    "StateSettings",
     "TimeoutSettings",
     "Tls",
     "UnixPath",
+    "UpstreamProxy",
+    "UpstreamSettings",
     "format_rate",
     "host_text",
     "narrow",

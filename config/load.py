@@ -13,7 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from .conflicts import listen_problems
 from .convert import Problem, read_table, unknown_key
+from .endpoints import UnixPath
+from .gateway import ListenSettings, StateSettings, UpstreamSettings
 from .jobs import read_jobs
 from .members import MemberErrors
 from .policy import Network
@@ -22,7 +25,7 @@ from .settings import DnsSettings, LimitSettings, LogSettings, NodeSettings, Set
 
 _T = TypeVar("_T")
 
-_SECTIONS = ["node", "log", "dns", "limits", "timeouts", "env", "job"]
+_SECTIONS = ["node", "listen", "log", "state", "upstream", "env", "dns", "limits", "timeouts", "job"]
 # tomllib has the position in the text only (until Python 3.14).
 _TOML_POSITION = re.compile(
     r"(?P<what>.*) \(at line (?P<line>[0-9]+), column (?P<column>[0-9]+)\)", re.DOTALL
@@ -82,18 +85,24 @@ def read_settings(document: Mapping[str, object]) -> tuple[Settings, list[Proble
     """Read a parsed configuration; the settings count only when there is no problem."""
     reader = _Sections(document)
     node = reader.section("node", NodeSettings)
+    listen = reader.section("listen", ListenSettings)
     log = reader.section("log", LogSettings)
+    state = reader.section("state", StateSettings)
+    upstream = reader.section("upstream", UpstreamSettings)
     dns = reader.section("dns", DnsSettings)
     limits = reader.section("limits", LimitSettings)
     timeouts = reader.section("timeouts", TimeoutSettings)
+    reader.check_listen(listen)
     reader.check_limits(limits)
     env = reader.environment()
     # What the file meant to accept is not known then: no job is blamed for it.
     bounds = replace(node, networks=tuple(Network)) if "networks" in reader.bad["node"] else node
-    jobs, problems = read_jobs(document.get("job", []), bounds.policy)
-    problems = reader.problems + problems
+    # A bad list of shared listeners is no empty one.
+    shared = bool(listen.proxy) or "proxy" in reader.bad["listen"]
+    jobs, problems = read_jobs(document.get("job", []), bounds.policy, shared=shared)
+    problems = reader.problems + problems + listen_problems(listen, jobs)
     problems += [unknown_key(key, _SECTIONS) for key in document if key not in _SECTIONS]
-    return Settings(node, log, dns, limits, timeouts, env, jobs), problems
+    return Settings(node, log, dns, limits, timeouts, env, jobs, listen, state, upstream), problems
 
 
 class _Sections:
@@ -113,6 +122,15 @@ class _Sections:
             value, problems, self.bad[name] = read_table(kind, {})
         self.problems += [problem.below(name) for problem in problems]
         return value
+
+    def check_listen(self, listen: ListenSettings) -> None:
+        """Find a control API that everybody on the network could use."""
+        keys = ("control", "control_token_file")
+        if not self.bad["listen"].isdisjoint(keys) or listen.control_token_file:
+            return
+        if listen.control is not None and not isinstance(listen.control, UnixPath):
+            message = f'missing: with control = "{listen.control}" whoever connects must show a token'
+            self.problems.append(Problem("listen.control_token_file", message))
 
     def check_limits(self, limits: LimitSettings) -> None:
         """Find limits that contradict each other."""

@@ -22,6 +22,7 @@ from .rules import NO_RULES, RuleSet, quoted
 __all__ = [
     "AddressRule",
     "JobPolicy",
+    "Mode",
     "Network",
     "NodePolicy",
     "Policy",
@@ -29,6 +30,7 @@ __all__ = [
     "PolicyProblem",
     "Ports",
     "Tls",
+    "bound",
     "job_problems",
     "narrow",
 ]
@@ -49,6 +51,18 @@ class Tls(StrEnum):
     ANY = "any"  #: any bytes
 
 
+class Mode(StrEnum):
+    """What becomes of a request that the lists refuse."""
+
+    ENFORCE = "enforce"  #: it is refused
+    REPORT = "report"  #: it goes on, and the log says what would have been
+
+
+#: Refusals by list or by protocol, which report mode turns into lines of the log. What guards
+#: addresses, credentials and budgets is enforced in every mode.
+_REPORTED = frozenset(("not-listed", "port", "sni", "not-tls"))
+
+
 @dataclass(frozen=True, slots=True)
 class NodePolicy:
     """What the node allows any job.
@@ -63,6 +77,7 @@ class NodePolicy:
         max_rate_down: Bytes/s; ``math.inf``: no bound.
         deny_addresses: Never dialled, whatever name led there.
         allow_addresses: Exceptions to the guard against special-purpose addresses.
+        mode: Of the node's own lists, and of jobs that say nothing.
     """
 
     networks: tuple[Network, ...] = (Network.NONE, Network.HTTP)
@@ -74,6 +89,7 @@ class NodePolicy:
     max_rate_down: float = math.inf
     deny_addresses: tuple[AddressRule, ...] = ()
     allow_addresses: tuple[AddressRule, ...] = ()
+    mode: Mode = Mode.ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,7 @@ class JobPolicy:
         rate_up: Bytes/s; ``math.inf``: unlimited.
         rate_down: Bytes/s; ``math.inf``: unlimited.
         tls: Whether the first bytes of a tunnel are looked at.
+        mode: Of the job's lists; ``None``: as the node.
     """
 
     network: Network = Network.NONE
@@ -95,6 +112,7 @@ class JobPolicy:
     rate_up: float = DEFAULT_RATE
     rate_down: float = DEFAULT_RATE
     tls: Tls = Tls.REQUIRE
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +121,19 @@ class Policy:
 
     job: JobPolicy
     node: NodePolicy
+
+    def reports(self, reason: str, *, by_node: bool = False) -> bool:
+        """Say whether a refusal is only logged.
+
+        Args:
+            reason: Why it would be refused.
+            by_node: The node's own policy refuses. It bounds every job: a job's mode can
+                tighten that, never lift it.
+        """
+        if reason not in _REPORTED:
+            return False
+        mode = self.job.mode or self.node.mode
+        return mode is Mode.REPORT and not (by_node and self.node.mode is Mode.ENFORCE)
 
 
 class PolicyProblem(NamedTuple):
@@ -134,6 +165,11 @@ def narrow(job: JobPolicy, node: NodePolicy) -> JobPolicy:
     problems = job_problems(job, node)
     if problems:
         raise PolicyError(problems)
+    return bound(job, node)
+
+
+def bound(job: JobPolicy, node: NodePolicy) -> JobPolicy:
+    """Bound the rates of a job that runs already; its lists are judged together with the node's anyway."""
     return replace(
         job,
         rate_up=min(job.rate_up, node.max_rate_up),
@@ -155,7 +191,7 @@ def job_problems(job: JobPolicy, node: NodePolicy) -> list[PolicyProblem]:
             for key, rules in (("domains", job.domains), ("deny", job.deny))
             if rules
         ]
-    elif not job.domains:
+    elif not job.domains and job.mode is not Mode.REPORT:  # who learns what a job needs has no list yet
         problems.append(PolicyProblem(("domains", "network"), 'network "http" needs at least one domain'))
     elif node.allow is not None:
         opened = node.connect_ports | node.http_ports

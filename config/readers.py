@@ -15,12 +15,13 @@ from .address_rule import AddressRule
 from .endpoints import Endpoint, parse_listen, parse_server
 from .host import Address, Name, parse_address, parse_rule_host
 from .members import bounded, entries_of, kind_of, members_of, text_of
-from .policy import Network, Tls
+from .policy import Mode, Network, Tls
 from .ports import Ports
 from .rates import parse_rate
 from .rule import Rule, parse_rule, quoted
 from .rules import RuleSet
 
+MAX_LABEL_CHARS = 200
 #: Long enough for any wait, short enough for any timer.
 MAX_SECONDS = 31_536_000.0
 
@@ -83,6 +84,13 @@ def number(low: float, high: float) -> Callable[[object], float]:
     return read
 
 
+def read_bool(value: object) -> bool:
+    """Read ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {kind_of(value)}")
+    return value
+
+
 def read_seconds(value: object) -> float:
     """Read a time limit: seconds, above zero and finite."""
     limit = number(0.0, MAX_SECONDS)(value)
@@ -112,6 +120,14 @@ def read_tls(value: object) -> Tls:
         return Tls(text_of(value))
     except ValueError:
         raise ValueError(f"expected one of: {', '.join(Tls)}") from None
+
+
+def read_mode(value: object) -> Mode:
+    """Read what becomes of requests that the lists refuse."""
+    try:
+        return Mode(text_of(value))
+    except ValueError:
+        raise ValueError(f"expected one of: {', '.join(Mode)}") from None
 
 
 def read_networks(value: object) -> tuple[Network, ...]:
@@ -209,11 +225,16 @@ def read_environment(value: object) -> Mapping[str, str]:
 
 
 def read_labels(value: object) -> Mapping[str, str]:
-    """Read a table of labels: texts by name."""
+    """Read a table of labels: texts by name, which tools write to terminals as they are."""
     labels: dict[str, str] = {}
 
     def read(key: str, entry: object) -> None:
-        labels[key] = text_of(entry)
+        text = text_of(entry)
+        if not key or any(len(part) > MAX_LABEL_CHARS or not part.isprintable() for part in (key, text)):
+            raise ValueError(
+                f"a label has at most {MAX_LABEL_CHARS} printable characters, its name at least one"
+            )
+        labels[key] = text
 
     entries_of(value, read)
     return MappingProxyType(labels)

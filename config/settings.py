@@ -15,8 +15,10 @@ from typing import Annotated, TypeAlias
 from . import readers
 from .address_rule import AddressRule
 from .endpoints import Endpoint
+from .gateway import ListenSettings, StateSettings, UpstreamSettings
 from .host import Address, Name
-from .policy import JobPolicy, Network, NodePolicy
+from .networks import Network as ClientNetwork
+from .policy import JobPolicy, Mode, Network, NodePolicy
 from .ports import DEFAULT_CONNECT_PORTS, DEFAULT_HTTP_PORTS, Ports
 from .readers import Reader, integer, number
 from .rules import NO_RULES, RuleSet
@@ -46,12 +48,17 @@ class NodeSettings:
             because each opens something inside to every job.
         max_rate_up: Bytes/s, the most a job gets; no bound, jobs have their own default.
         max_rate_down: Bytes/s, likewise.
+        total_rate_up: Bytes/s, all jobs together, shared fairly among the busy ones; no bound.
+        total_rate_down: Bytes/s, likewise.
         via: Pseudonym in ``Via`` (RFC 9110 §7.6.3 asks for the field); ``""``: no field.
         no_proxy: Hosts that a job's clients reach directly, besides the loopback ones.
         refusal_note: Added to refusals, for example whom to ask for a domain.
         connect_ports: For CONNECT without a port in the rule: HTTPS.
         http_ports: For plain HTTP without a port in the rule: the well-known port and
             the unprivileged ones, where people run services; what Squid ships.
+        close_revoked: On a change of policy, end what the new one refuses: a tunnel is not to
+            outlive its permission.
+        mode: ``report`` lets pass, and logs, what the lists refuse: to find out a policy.
     """
 
     networks: Annotated[tuple[Network, ...], Reader(readers.read_networks)] = (Network.NONE, Network.HTTP)
@@ -61,11 +68,15 @@ class NodeSettings:
     allow_addresses: _Addresses = ()
     max_rate_up: _Rate = math.inf
     max_rate_down: _Rate = math.inf
+    total_rate_up: _Rate = math.inf
+    total_rate_down: _Rate = math.inf
     via: Annotated[str, Reader(readers.read_via)] = "jobgate"
     no_proxy: Annotated[tuple[str, ...], Reader(readers.read_no_proxy)] = ()
     refusal_note: Annotated[str, Reader(readers.read_note)] = ""
     connect_ports: _Ports = DEFAULT_CONNECT_PORTS
     http_ports: _Ports = DEFAULT_HTTP_PORTS
+    close_revoked: Annotated[bool, Reader(readers.read_bool)] = True
+    mode: Annotated[Mode, Reader(readers.read_mode)] = Mode.ENFORCE
 
     @property
     def policy(self) -> NodePolicy:
@@ -80,6 +91,7 @@ class NodeSettings:
             max_rate_down=self.max_rate_down,
             deny_addresses=self.deny_addresses,
             allow_addresses=self.allow_addresses,
+            mode=self.mode,
         )
 
 
@@ -159,6 +171,8 @@ class TimeoutSettings:
         half_closed_s: For the rest, after one direction of a tunnel ended.
         drain_s: For open tunnels when the gate stops; 0 ends them at once. Container
             engines and systemd kill after 10 s to 90 s.
+        upgrade_drain_s: For open tunnels after another process took the listeners over;
+            0: until the last one ends, nobody waits for this process.
     """
 
     head_s: _Seconds = 10.0
@@ -169,6 +183,7 @@ class TimeoutSettings:
     tunnel_idle_s: _Seconds = 3600.0
     half_closed_s: _Seconds = 300.0
     drain_s: Annotated[float, Reader(number(0.0, readers.MAX_SECONDS))] = 30.0
+    upgrade_drain_s: Annotated[float, Reader(number(0.0, readers.MAX_SECONDS))] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,15 @@ class JobSettings:
         max_connections: Client connections of this job; as ``max_connections_per_job``.
         env: Variables given to the job, over those of all jobs.
         labels: For the operator; the gate does not read them.
+        token: What the job's clients are given to show (``jobgate env``); from a file only.
+        token_hash: SHA-256 of the token, which every request must show; ``None``: it needs none.
+        clients: Networks that the job's connections come from; empty: any.
+        max_bytes_up: Bytes, all together; 0: no quota.
+        max_bytes_down: Bytes, likewise.
+        max_duration_s: Seconds from its first start; 0: no quota.
+        expires_at: Seconds since the epoch; ``None``: never.
+        netns: Network namespace of the listener, a path or a name of ``ip netns``; ``""``: ours.
+        peer_uids: Users who may connect to a unix listener; empty: whoever can open it.
     """
 
     id: str
@@ -195,6 +219,15 @@ class JobSettings:
     max_connections: int = 256
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     labels: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    token: str = field(default="", repr=False)
+    token_hash: bytes | None = field(default=None, repr=False)
+    clients: tuple[ClientNetwork, ...] = ()
+    max_bytes_up: int = 0
+    max_bytes_down: int = 0
+    max_duration_s: float = 0.0
+    expires_at: float | None = None
+    netns: str = ""
+    peer_uids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +246,6 @@ class Settings:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     jobs: tuple[JobSettings, ...] = ()
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    upstream: UpstreamSettings = field(default_factory=UpstreamSettings)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from dataclasses import fields
 
 import pytest
 
 from jobgate.config.convert import Problem
-from jobgate.config.jobs import read_jobs
-from jobgate.config.policy import JobPolicy, Network, NodePolicy, Tls
+from jobgate.config.job_table import JobTable
+from jobgate.config.jobs import job_document, read_job, read_jobs
+from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Tls
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings
 
@@ -65,7 +69,10 @@ def test_read_jobs_without_network_has_none() -> None:
         ),
         pytest.param(
             {key: WEB[key] for key in WEB if key != "listen"},
-            ['job[0].listen: missing: write where the job finds its proxy, "127.0.0.1:3128"'],
+            [
+                'job[0].listen: missing: write where the job finds its proxy, "127.0.0.1:3128", '
+                "or how it is known on the shared listeners: token or clients"
+            ],
             id="no-listen",
         ),
         pytest.param(
@@ -114,24 +121,139 @@ def test_read_jobs_says_what_is_wrong_and_nothing_else(table: dict[str, object],
     assert problems_of(table) == problems
 
 
+UNIX = WEB | {"listen": "unix:/a"}
+SHARED = {key: WEB[key] for key in WEB if key != "listen"}
+NO_SHARED = 'the job has no listener of its own and there is no shared one: add listen, or "[listen] proxy"'
+
+
 @pytest.mark.parametrize(
-    "key",
+    ("table", "problems"),
     [
-        "token",
-        "clients",
-        "max_bytes_up",
-        "max_bytes_down",
-        "max_duration_s",
-        "expires",
-        "mode",
-        "netns",
-        "peer_uids",
+        pytest.param(SHARED | {"token": "t"}, [f"job[0].token: {NO_SHARED}"], id="token"),
+        pytest.param(SHARED | {"clients": ["::1"]}, [f"job[0].clients: {NO_SHARED}"], id="clients"),
+        pytest.param(WEB | {"token": "t", "clients": ["::1"], "netns": "job-42"}, [], id="own-TCP-listener"),
+        pytest.param(UNIX | {"token": "t", "peer_uids": [0]}, [], id="own-unix-listener"),
+        pytest.param(
+            UNIX | {"clients": ["::1"], "netns": "job-42"},
+            [
+                'job[0].netns: only for a TCP listener of the job\'s own: add listen = "127.0.0.1:3128", '
+                "or leave it out",
+                "job[0].clients: a unix listener has no source addresses: leave it out",
+            ],
+            id="unix-with-the-ways-of-TCP",
+        ),
+        pytest.param(
+            WEB | {"peer_uids": [0]},
+            [
+                'job[0].peer_uids: only for a unix listener of the job\'s own: add listen = "unix:/path", '
+                "or leave it out"
+            ],
+            id="TCP-with-the-way-of-unix",
+        ),
+        pytest.param(
+            {"id": "a", "token": "t", "peer_uids": [0]},
+            [
+                'job[0].token: network "none" has no listener: leave it out',
+                'job[0].peer_uids: network "none" has no listener: leave it out',
+            ],
+            id="no-network",
+        ),
+        pytest.param(
+            SHARED | {"token": "t t"},
+            ["job[0].token: a token has 1 to 256 visible ASCII characters and no space"],
+            id="bad-token-only",
+        ),
+        pytest.param(
+            WEB | {"max_bytes_up": -1, "max_duration_s": "1h", "expires": "soon", "mode": "x"},
+            [
+                "job[0].max_bytes_up: expected a number from 0 to 1152921504606846976, got -1",
+                'job[0].max_duration_s: expected a number, got the text "1h"',
+                'job[0].expires: expected a time with its offset (RFC 3339), as in "2026-11-20T13:25:07Z"',
+                "job[0].mode: expected one of: enforce, report",
+            ],
+            id="budgets",
+        ),
     ],
 )
-def test_key_of_a_missing_feature_is_unknown(key: str) -> None:
-    assert [problem.partition(";")[0].partition(",")[0] for problem in problems_of(WEB | {key: ""})] == [
-        f"job[0].{key}: unknown key"
+def test_how_a_job_is_known(table: dict[str, object], problems: list[str]) -> None:
+    assert problems_of(table) == problems
+
+
+def test_jobs_without_a_listener_share_one() -> None:
+    tables = [
+        SHARED | {"id": "a", "token": "t", "clients": ["10.0.0.0/8"]},
+        SHARED | {"id": "b", "token": "u", "clients": ["10.0.0.0/8"]},
+        SHARED | {"id": "c", "clients": ["192.0.2.0/24"]},
     ]
+    jobs, problems = read_jobs(tables, NODE, shared=True)
+    assert ([job.id for job in jobs], problems) == (["a", "b", "c"], [])
+    _, problems = read_jobs([*tables, SHARED | {"id": "d", "clients": ["192.0.2.7"]}], NODE, shared=True)
+    assert [problem.path for problem in problems] == ["job[3].clients"]
+
+
+EVERY_KEY = SHARED | {
+    "clients": ["10.0.0.0/8"],
+    "deny": ["x.a.b"],
+    "rate_up": "unlimited",
+    "rate_down": 1000.5,
+    "burst": 4096,
+    "max_bytes_up": 5,
+    "max_bytes_down": 6,
+    "max_duration_s": 7,
+    "expires": "2026-11-20T13:25:07.5Z",
+    "labels": {"team": "x"},
+    "mode": "report",
+    "tls": "any",
+    "job_header": "X-Job",
+    "max_connections": 9,
+    "env": {"A": "b"},
+}
+
+
+def test_read_job_keeps_a_token_as_its_hash_alone() -> None:
+    job, problems = read_job(EVERY_KEY | {"token": "s3cret"}, NODE)
+    assert (problems, job and job.token) == ([], "")
+    assert job is not None
+    assert job.token_hash == hashlib.sha256(b"s3cret").digest()
+    assert (job.max_bytes_up, job.max_bytes_down, job.max_duration_s) == (5, 6, 7.0)
+    assert (job.expires_at, job.policy.mode) == (1795181107.5, Mode.REPORT)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(EVERY_KEY, id="every-key"),
+        pytest.param(UNIX | {"peer_uids": [3, 1]}, id="unix"),
+        pytest.param(WEB | {"netns": "job-42"}, id="netns"),
+        pytest.param({"id": "a"}, id="no-network"),
+        pytest.param({"id": "a", "network": "none", "expires": "2026-11-20T13:25:07+01:00"}, id="expires"),
+    ],
+)
+def test_job_document_reads_back_and_is_json(table: dict[str, object]) -> None:
+    job, problems = read_job(table, NODE)
+    assert job is not None, problems
+    document = json.loads(json.dumps(job_document(job)))
+    assert read_job(document, NODE) == (job, [])
+    assert set(document) | {"burst", "token"} == {field.name for field in fields(JobTable)}
+
+
+def test_job_document_needs_the_token_hash_beside_it() -> None:
+    job, _ = read_job(SHARED | {"token": "s3cret"}, NODE)
+    assert job is not None
+    document = job_document(job)
+    assert "s3cret" not in str(document)
+    assert [problem.path for problem in read_job(document, NODE)[1]] == ["listen"]
+    assert read_job(document, NODE, token_hash=job.token_hash) == (job, [])
+    assert [problem.path for problem in read_job(document | {"token": ""}, NODE, token_hash=b"x")[1]] == [
+        "listen"
+    ]
+
+
+def test_read_job_gives_the_problems() -> None:
+    job, problems = read_job({"id": "a b", "netwrok": "http"}, NODE)
+    assert job is None
+    assert [problem.path for problem in problems] == ["id", "netwrok"]
+    assert read_job(SHARED | {"token": "t"}, NODE, shared=False)[1] == [Problem("token", NO_SHARED)]
 
 
 def test_uncovered_domains_are_each_named() -> None:

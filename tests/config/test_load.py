@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobgate.config.host import Name
 from jobgate.config.load import ConfigError, load_file, load_text, read_settings
-from jobgate.config.policy import Network
+from jobgate.config.policy import Mode, Network
 from jobgate.config.settings import Settings
 
 EVERYTHING = """
@@ -23,10 +24,24 @@ allow_addresses = ["10.0.0.0/8", "127.0.0.1:8081", "::1"]
 max_rate_up = "unlimited"
 max_rate_down = "5mbit"
 via = ""
+total_rate_up = "1gbit"
+close_revoked = false
+mode = "report"
 no_proxy = ["10.0.0.0/8"]
 refusal_note = "ask ops@example.com"
 connect_ports = [443, "8443"]
 http_ports = ["80", "1024-65535"]
+[listen]
+control = "127.0.0.1:9900"
+control_token_file = "/etc/jobgate/token"
+control_mode = "0660"
+metrics = "127.0.0.1:9901"
+proxy = ["172.30.0.1:3128", "unix:/run/jobgate/proxy.sock"]
+[state]
+path = "/var/lib/jobgate/state.db"
+[upstream]
+proxy = "http://user:pass@corp:3128"
+no_proxy = [".intern.example"]
 [log]
 path = "/var/log/jobgate.log"
 [env]
@@ -54,6 +69,7 @@ keepalive_s = 4
 tunnel_idle_s = 5
 half_closed_s = 6
 drain_s = 0
+upgrade_drain_s = 60
 [[job]]
 id = "train-42"
 listen = "127.0.0.1:3128"
@@ -88,6 +104,17 @@ def test_load_text_reads_every_section() -> None:
     assert [str(server) for server in settings.dns.servers] == ["192.0.2.53:53", "127.0.0.1:5353", "[::1]:53"]
     assert (settings.limits.relay_buffer_bytes, settings.limits.dns_names_per_s_per_job) == (4096, 1.5)
     assert (settings.timeouts.dial_s, settings.timeouts.drain_s) == (2.5, 0.0)
+    assert (settings.node.total_rate_up, settings.node.close_revoked) == (125_000_000.0, False)
+    assert (settings.node.policy.mode, settings.timeouts.upgrade_drain_s) == (Mode.REPORT, 60.0)
+    assert (str(settings.listen.control), settings.listen.control_token_file) == (
+        "127.0.0.1:9900",
+        "/etc/jobgate/token",
+    )
+    assert (str(settings.listen.metrics), settings.listen.control_mode) == ("127.0.0.1:9901", 0o660)
+    assert list(map(str, settings.listen.proxy)) == ["172.30.0.1:3128", "unix:/run/jobgate/proxy.sock"]
+    assert settings.state.path == "/var/lib/jobgate/state.db"
+    assert str(settings.upstream.proxy) == "http://corp:3128"
+    assert Name("x.intern.example") in settings.upstream.no_proxy
     assert [(job.id, job.policy.network, job.policy.rate_down) for job in settings.jobs] == [
         ("train-42", Network.HTTP, 625_000.0),
         ("open", Network.FULL, 625_000.0),
@@ -137,15 +164,29 @@ def test_load_text_reports_all_at_once_in_the_order_of_sections() -> None:
         pytest.param("node = 1", "jobgate.toml: node: expected a table", id="no-table"),
         pytest.param("env = 1", "jobgate.toml: env: expected a table, got the number 1", id="env-no-table"),
         pytest.param("job = {}", "jobgate.toml: job: expected an array of tables", id="job-no-array"),
-        pytest.param("[listen]", "jobgate.toml: listen: unknown key", id="listen-not-built"),
-        pytest.param("[state]", "jobgate.toml: state: unknown key", id="state-not-built"),
-        pytest.param("[upstream]", "jobgate.toml: upstream: unknown key", id="upstream-not-built"),
-        pytest.param('[node]\nmode = "enforce"', "jobgate.toml: node.mode: unknown key", id="mode-not-built"),
         pytest.param(
-            "[node]\nclose_revoked = true", "jobgate.toml: node.close_revoked: unknown key", id="revoke"
+            "[listen]\nworkers = 1", "jobgate.toml: listen.workers: unknown key", id="workers-not-built"
+        ),
+        pytest.param('[node]\nmode = "off"', "jobgate.toml: node.mode: expected one of: enforce", id="mode"),
+        pytest.param(
+            "[node]\nclose_revoked = 1",
+            "jobgate.toml: node.close_revoked: expected true or false, got the number 1",
+            id="revoke",
         ),
         pytest.param(
-            "[node]\ntotal_rate_up = 1", "jobgate.toml: node.total_rate_up: unknown key", id="total-rate"
+            '[listen]\ncontrol = "127.0.0.1:9900"',
+            "jobgate.toml: listen.control_token_file: missing: with control",
+            id="control-token",
+        ),
+        pytest.param(
+            '[listen]\nmetrics = "127.0.0.1:1"\nproxy = ["127.0.0.1:1"]',
+            'jobgate.toml: listen.proxy[0]: "127.0.0.1:1" is the listener of listen.metrics already',
+            id="listen-twice",
+        ),
+        pytest.param(
+            '[upstream]\nproxy = "corp:3128"',
+            "jobgate.toml: upstream.proxy: not the URL of a proxy",
+            id="upstream",
         ),
         pytest.param(
             "[timeouts]\nhello_s = 0", "jobgate.toml: timeouts.hello_s: a time limit is above", id="hello"
@@ -206,6 +247,43 @@ def test_bad_node_allow_blames_no_job() -> None:
     assert problems_of(text) == ['jobgate.toml: node.allow[0]: "*.b.c": write ".b.c"']
 
 
+def test_bad_shared_listeners_blame_no_job() -> None:
+    job = '[[job]]\nid = "a"\nnetwork = "http"\ntoken = "t"\ndomains = ["x.y"]'
+    assert problems_of(f'listen.proxy = ["x"]\n{job}') == [
+        'jobgate.toml: listen.proxy[0]: "x": write "127.0.0.1:3128", "[::1]:3128" or "unix:/path"'
+    ]
+    assert problems_of(f"listen.metrics = 1\n{job}")[1].startswith(
+        "jobgate.toml: job[0].token: the job has no"
+    )
+
+
+def test_bad_control_is_not_said_to_lack_a_token() -> None:
+    assert len(problems_of('listen.control = "localhost:9900"')) == 1
+
+
+def test_no_control_needs_no_token() -> None:
+    assert load_text('listen.control = ""').listen.control is None
+
+
+def test_secrets_are_in_no_error_and_no_repr() -> None:
+    text = """
+    listen.proxy = ["127.0.0.1:3128"]
+    upstream.proxy = "http://user:s3cret@corp:3128"
+    [[job]]
+    id = "a"
+    network = "http"
+    token = "s3cret"
+    domains = ["x.y"]
+    """
+    settings = load_text(text)
+    assert settings.jobs[0].token == "s3cret"
+    assert "s3cret" not in repr(settings)
+    broken = text.replace("s3cret@corp:3128", "s3cret@corp").replace('"s3cret"', '"s3cret "')
+    problems = problems_of(broken)
+    assert [problem.split(": ")[1] for problem in problems] == ["upstream.proxy", "job[0].token"]
+    assert "s3cret" not in "".join(problems)
+
+
 def test_load_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "gate.toml"
     path.write_text("nod = 1")
@@ -232,11 +310,12 @@ def test_load_file_that_is_not_utf_8(tmp_path: Path) -> None:
         load_file(path)
 
 
-SECTIONS = ["node", "log", "dns", "limits", "timeouts", "env", "job", "x"]
+SECTIONS = ["node", "listen", "state", "upstream", "log", "dns", "limits", "timeouts", "env", "job", "x"]
 NODE_KEYS = ["networks", "allow", "deny", "deny_addresses", "via", "no_proxy", "connect_ports"]
 JOB_KEYS = ["id", "listen", "domains", "network", "rate_up", "burst", "labels", "job_header"]
+ENTRANCE_KEYS = ["token", "clients", "netns", "peer_uids", "expires", "mode", "control", "metrics", "proxy"]
 OTHER_KEYS = ["hosts", "servers", "timeout_s", "max_fields", "head_s", "drain_s"]
-KEYS = st.sampled_from(SECTIONS + NODE_KEYS + JOB_KEYS + OTHER_KEYS)
+KEYS = st.sampled_from(SECTIONS + NODE_KEYS + JOB_KEYS + ENTRANCE_KEYS + OTHER_KEYS)
 SCALARS = (
     st.none()
     | st.booleans()

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from jobgate.config.policy import JobPolicy, Network, NodePolicy, PolicyError, Ports, narrow
+from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Policy, PolicyError, Ports, narrow
 from jobgate.config.rates import DEFAULT_RATE
 from jobgate.config.rules import RuleSet
 
@@ -147,3 +147,27 @@ def test_narrow_uses_the_ports_of_the_node() -> None:
     assert narrow(job(["a.b:22"]), open_22) == job(["a.b:22"])
     with pytest.raises(PolicyError, match=r"a\.b:443"):
         narrow(job(["a.b:443"]), open_22)
+
+
+REPORT, ENFORCE = Mode.REPORT, Mode.ENFORCE
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_node", "own", "by_node"),
+    [
+        pytest.param(None, ENFORCE, False, False, id="nothing-said"),
+        pytest.param(None, REPORT, True, True, id="node-reports"),
+        pytest.param(REPORT, ENFORCE, True, False, id="job-reports-the-node-still-bounds-it"),
+        pytest.param(REPORT, REPORT, True, True, id="both-report"),
+        pytest.param(ENFORCE, REPORT, False, False, id="job-enforces"),
+    ],
+)
+@pytest.mark.parametrize("reason", ["not-listed", "port", "sni", "not-tls"])
+def test_reports(of_job: Mode | None, of_node: Mode, own: bool, by_node: bool, reason: str) -> None:
+    policy = Policy(JobPolicy(mode=of_job), NodePolicy(mode=of_node))
+    assert (policy.reports(reason), policy.reports(reason, by_node=True)) == (own, by_node)
+
+
+@pytest.mark.parametrize("reason", ["denied", "address", "self", "auth", "quota", "bad-request", "not-http"])
+def test_other_reasons_are_enforced_in_every_mode(reason: str) -> None:
+    assert not Policy(JobPolicy(mode=REPORT), NodePolicy(mode=REPORT)).reports(reason)

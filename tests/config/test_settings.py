@@ -9,9 +9,11 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from jobgate.config.policy import JobPolicy, Network, NodePolicy
+from jobgate.config.endpoints import UnixPath
+from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings, Settings
+from jobgate.config.upstream import DIRECT_NOTHING
 
 DEFAULTS = {
     "limits.max_head_bytes": 65536,
@@ -31,6 +33,7 @@ DEFAULTS = {
     "timeouts.tunnel_idle_s": 3600.0,
     "timeouts.half_closed_s": 300.0,
     "timeouts.drain_s": 30.0,
+    "timeouts.upgrade_drain_s": 0.0,
     "dns.servers": (),
     "dns.hosts": {},
     "dns.timeout_s": 5.0,
@@ -46,6 +49,18 @@ DEFAULTS = {
     "node.allow_addresses": (),
     "node.max_rate_up": math.inf,
     "node.max_rate_down": math.inf,
+    "node.total_rate_up": math.inf,
+    "node.total_rate_down": math.inf,
+    "node.close_revoked": True,
+    "node.mode": Mode.ENFORCE,
+    "listen.control": UnixPath("/run/jobgate/control.sock"),
+    "listen.metrics": None,
+    "listen.proxy": (),
+    "listen.control_token_file": "",
+    "listen.control_mode": 0o600,
+    "state.path": "",
+    "upstream.proxy": None,
+    "upstream.no_proxy": DIRECT_NOTHING,
 }
 
 
@@ -61,7 +76,7 @@ def test_default_ports() -> None:
 
 
 def test_every_simple_default_is_in_the_table() -> None:
-    sections = {"node", "log", "dns", "limits", "timeouts"}
+    sections = {"node", "listen", "log", "state", "upstream", "dns", "limits", "timeouts"}
     keys = {f"{name}.{field.name}" for name in sections for field in fields(getattr(Settings(), name))}
     assert keys - {"node.connect_ports", "node.http_ports"} == set(DEFAULTS)
 
@@ -70,6 +85,20 @@ def test_job_defaults() -> None:
     job = JobSettings("j")
     assert (job.policy, job.listen, job.burst_bytes, job.job_header) == (JobPolicy(), "", None, "")
     assert (job.max_connections, dict(job.env), dict(job.labels)) == (256, {}, {})
+    assert (job.token, job.token_hash, job.clients, job.netns, job.peer_uids) == (
+        "",
+        None,
+        (),
+        "",
+        frozenset(),
+    )
+    assert (job.max_bytes_up, job.max_bytes_down, job.max_duration_s, job.expires_at) == (0, 0, 0.0, None)
+
+
+def test_a_job_shows_neither_its_token_nor_the_hash() -> None:
+    shown = repr(JobSettings("j", token="s3cret", token_hash=b"digest"))
+    assert "s3cret" not in shown
+    assert "digest" not in shown
 
 
 def test_node_policy_carries_every_field() -> None:
