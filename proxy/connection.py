@@ -12,26 +12,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobgate.config.host import Authority, Name
-from jobgate.config.policy import Tls
-from jobgate.ratelimit.fair import Lane
 
+from .carrier import CONNECTED, Carrier
 from .decision import Kind, Target, decide, is_plain_connect
-from .errors import BadRequest, ProxyError, Reason
+from .errors import ProxyError, Reason
 from .exchange import Exchange
-from .forward import Cut, Forward, Legs, Stale
-from .head import RequestHead, check_partial_request, find_head_end, parse_request_head
-from .headers import max_forwards, request_head_bytes
-from .hello import check_hello
+from .forward import Cut
+from .head import RequestHead
+from .headers import max_forwards
+from .heads import HeadReader
 from .job import Job
-from .reach import reach
-from .relay import Relay
-from .replies import denials_reply, options_reply, refusal, reply, status_of
+from .replies import options_reply, own_page, refusal, reply, status_of
+from .review import refused_now
 from .target import parse_absolute, parse_connect, parse_origin
-from .tunnel import Tunnel
+from .visit import Visit
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -39,12 +37,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("jobgate")
 
-CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 #: A connection that asked too often is answered at once and then left alone for as long as Retry-After said:
 #: so a job's flood of requests, or of connections, ends at its own caps and not at the core that all share.
 FLOOD_PAUSE_S = 1.0
 #: Under this name a job reads its own refusals; it is never resolved.
 RESERVED_NAME = Name("jobgate.internal")
+#: After these nothing else is served on the connection.
+_LAST = frozenset((Reason.BAD_REQUEST, Reason.INTERNAL, Reason.DRAINING, Reason.UNKNOWN_JOB))
 
 
 class Connection:
@@ -52,72 +51,99 @@ class Connection:
 
     Args:
         gate: Shared services and settings.
-        job: Whose connection it is.
+        visit: Whose requests these are.
         client: The accepted connection.
-        peer: The client's address, for the log.
-        refusal: Why nothing is served here (a cap was reached); the head is still read.
     """
 
-    def __init__(self, gate: Gate, job: Job, client: Wire, peer: str, refusal: Reason | None) -> None:
+    def __init__(self, gate: Gate, visit: Visit, client: Wire) -> None:
         self._gate = gate
-        self._job = job
+        self._visit = visit
         self._client = client
-        self._peer = peer
-        self._refusal = refusal
-        self._up_lane = job.up.lane()
-        self._down_lane = job.down.lane()
-        self._upstream: Wire | None = None
-        self._served = 0
+        self._heads = HeadReader(client)
+        self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None
         #: … and this is its record.
         self._outer: Exchange | None = None
-        self._tunnel: Tunnel | None = None
-        self._flooding = False  # the last request was one too many in this second
-        self._idle = True  # between requests: nothing is lost by closing now
+        #: Why what is under way may not go on: the job's policy has changed, or its end has come.
+        self._overruled: ProxyError | None = None
         self._task = asyncio.current_task()
+        self._assign(visit.job)
+
+    def _assign(self, job: Job) -> None:
+        """Make it a connection of this job, whose policy, rates and end are its own from here on."""
+        self._job = job
+        self._carrier = Carrier(self._gate, job, self._client)
+        self._client.bound_unsent(job.down.send_buffer_bytes)
+        job.open.add(self)
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
         end = Reason.DRAINED
         try:
             while await self._serve_next():
-                self._served += 1
                 await self._taken()
             await self._taken()
             end = Reason.DONE
             await self._client.linger()
         except TimeoutError:
             end = Reason.IDLE
+        except asyncio.CancelledError:
+            if self._overruled is None:
+                raise
+            end = self._cut_reason()
         finally:
             self._release(end)
 
     def leave(self) -> None:
         """End if nothing is lost by it; else the request under way is the last."""
-        if self._idle and not self._client.inbox:
+        if self._heads.idle and not self._client.inbox:
             self._client.abort()
 
     def cut(self) -> None:
         """End now."""
-        if self._tunnel is not None:
-            self._tunnel.stop(Reason.DRAINED)
-        elif self._task is not None:
+        if self._task is not None:
             self._task.cancel()
+
+    def review(self) -> None:
+        """Decide again about what is under way, and end it if it is refused now."""
+        job, gate, exchange = self._job, self._gate, self._exchange or self._outer
+        if exchange is None:
+            if job.gone is Reason.UNKNOWN_JOB:
+                self.leave()
+        elif self._overruled is None:
+            is_running = exchange.status is not None and not self._carrier.is_judging
+            if job.gone is not None:
+                self._overruled = ProxyError(job.gone)
+            elif gate.settings.node.close_revoked or not is_running:
+                self._overruled = refused_now(job.policy, exchange.targets(), exchange.address, gate.is_own)
+            if self._overruled is not None:
+                self.cut()
 
     async def _serve_next(self) -> bool:
         """Serve one request; ``False`` when the connection is over."""
         try:
-            request = await self._head()
+            request = await self._heads.read(
+                self._gate.head_limits, self._gate.settings.timeouts, self._is_over
+            )
         except ProxyError as error:
             exchange = self._new_exchange()
             go_on, end = self._refuse(error, None, exchange)
             exchange.finish(end)
-            self._flooding = self._job.requests.take() > 0
+            self._visit.count()
             return go_on
         if request is None:
             return False
+        if self._gate.retiring and not self._client.inbox:
+            request = replace(request, keep_alive=False)
+        if self._visit.look(request.headers if self._inside is None else None):
+            self._job.open.discard(self)
+            self._assign(self._visit.job)
+            self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
         exchange = self._new_exchange()
-        waited = _waited_s(self._up_lane), _waited_s(self._down_lane)
+        self._exchange = exchange
+        up, down = self._carrier.up_lane, self._carrier.down_lane
+        waited = up.waited_s, down.waited_s
         end = Reason.DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
@@ -125,6 +151,11 @@ class Connection:
             go_on, end = self._refuse(error, request, exchange)
         except Cut as cut:
             go_on, end = self._cut(cut.reason)
+        except asyncio.CancelledError:
+            end = self._cut_reason()
+            if (overruled := self._answerable(exchange)) is None:
+                raise
+            go_on, end = self._refuse(overruled, request, exchange)
         except Exception:  # a defect of ours: this connection ends, no other notices
             logger.exception("request %s failed", exchange.id)
             if exchange.status is None:
@@ -133,90 +164,51 @@ class Connection:
             else:  # the client has been told something else
                 go_on, end = self._cut(Reason.INTERNAL)
         finally:
-            exchange.wait_up_s = _waited_s(self._up_lane) - waited[0]
-            exchange.wait_down_s = _waited_s(self._down_lane) - waited[1]
+            self._exchange = None
+            exchange.wait_up_s = up.waited_s - waited[0]
+            exchange.wait_down_s = down.waited_s - waited[1]
             if exchange is not self._outer:
                 exchange.finish(end)
         return go_on
 
     async def _serve(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
         """Take one request all the way; say whether another may follow, and how this one ended."""
-        authority, path = self._asked(request, exchange)
-        target = Target(exchange.kind or Kind.HTTP, authority.host, authority.port)
-        self._admit()
+        target, path = self._asked(request, exchange)
+        self._visit.admit(draining=self._gate.draining)
         if target.host == RESERVED_NAME:
-            return self._own_denials(request, path, exchange), Reason.DONE
-        decision = decide(self._job.policy, target)  # by name, before any DNS query
+            page = own_page(request, path, self._job.usage.denials)
+            return self._answer(page, request, exchange), Reason.DONE
+        policy = self._job.policy
+        decision = decide(policy, target)  # by name, before any DNS query
         exchange.rule = decision.rule
-        if not decision.allowed:
-            raise refusal(decision, target)
-        if is_plain_connect(self._job.policy, target):
-            return self._enter(authority, exchange), Reason.DONE
+        if decision.reason is not None:
+            if not policy.reports(decision.reason, by_node=decision.by_node):
+                raise refusal(decision, target)
+            exchange.overlook(decision.reason)
+        if is_plain_connect(policy, target):
+            return self._enter(target, exchange), Reason.DONE
         if target.kind is Kind.CONNECT:
-            return False, await self._relay(target, exchange)
+            return False, await self._carrier.tunnel(target, exchange)
         if max_forwards(request) == 0:
             return self._answer(options_reply, request, exchange), Reason.DONE
-        return await self._forward(request, target, path, exchange), Reason.DONE
+        return await self._carrier.forward(request, target, path, exchange), Reason.DONE
 
-    # --- the steps, in order ----------------------------------------------------------
+    def _is_over(self) -> bool:
+        """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
+        is_removed = self._job.gone is Reason.UNKNOWN_JOB and not self._client.inbox
+        return is_removed or self._gate.draining
 
-    async def _head(self) -> RequestHead | None:
-        """Read one head before its deadline; ``None`` when the client asks for nothing more."""
-        client, limits, timeouts = self._client, self._gate.head_limits, self._gate.settings.timeouts
-        now = asyncio.get_running_loop().time
-        self._idle = not client.inbox
-        deadline = now() + (timeouts.keepalive_s if self._served and self._idle else timeouts.head_s)
-        scanned = 0
-        while (end := find_head_end(client.inbox, scanned)) < 0:
-            check_partial_request(client.inbox, limits, scanned)
-            if client.at_eof or client.is_lost or self._gate.draining:
-                return None
-            scanned = len(client.inbox)
-            try:
-                await client.more(deadline)
-            except TimeoutError:
-                if not client.inbox:
-                    return None
-                raise ProxyError(Reason.HEAD_TIMEOUT, "The request head did not arrive in time.") from None
-            if self._idle and client.inbox:
-                self._idle = False
-                deadline = now() + timeouts.head_s
-        raw = bytes(client.inbox[:end])
-        del client.inbox[:end]
-        return parse_request_head(raw, limits)
-
-    def _asked(self, request: RequestHead, exchange: Exchange) -> tuple[Authority, bytes]:
+    def _asked(self, request: RequestHead, exchange: Exchange) -> tuple[Target, bytes]:
         """Read the request target: whom it names, and the path to ask for."""
         if self._inside is not None:
-            exchange.asks(Kind.HTTP, request.method, self._inside)
+            target = exchange.asks(Kind.HTTP, request.method, self._inside)
             if request.method == b"CONNECT" or request.host != self._inside:
                 raise ProxyError(Reason.NOT_HTTP)
-            return self._inside, parse_origin(request.target)
+            return target, parse_origin(request.target)
         if request.method == b"CONNECT":
-            exchange.asks(Kind.CONNECT, request.method, authority := parse_connect(request.target))
-            return authority, b""
+            return exchange.asks(Kind.CONNECT, request.method, parse_connect(request.target)), b""
         authority, path = parse_absolute(request.target)
-        exchange.asks(Kind.HTTP, request.method, authority)
-        return authority, path
-
-    def _admit(self) -> None:
-        """Check the caps of the job and of the process."""
-        wait_s = self._job.requests.take()
-        self._flooding = wait_s > 0
-        if self._refusal is not None:
-            raise ProxyError(self._refusal, "Too many connections are open. Close some, or try again later.")
-        if self._gate.draining:
-            raise ProxyError(Reason.DRAINING, "The gate is being stopped.")
-        if wait_s:
-            raise ProxyError(
-                Reason.RATE, "This job sends too many requests per second.", retry_after_s=wait_s
-            )
-
-    def _own_denials(self, request: RequestHead, path: bytes, exchange: Exchange) -> bool:
-        """Answer a job that asks for its own recent refusals."""
-        if exchange.kind is not Kind.HTTP or request.method != b"GET" or path != b"/denials":
-            raise BadRequest('This name serves only "GET http://jobgate.internal/denials".')
-        return self._answer(partial(denials_reply, self._job.usage.denials), request, exchange)
+        return exchange.asks(Kind.HTTP, request.method, authority), path
 
     def _answer(self, write: Callable[..., bytes], request: RequestHead, exchange: Exchange) -> bool:
         """Answer with a response of our own; content that came with the request ends the connection."""
@@ -226,80 +218,13 @@ class Connection:
         self._client.write(write(close=not keep))
         return keep
 
-    async def _connect(self, target: Target, exchange: Exchange) -> Wire:
-        """Resolve, vet and dial: an upstream wire to an address that passed."""
-        sock = await reach(self._gate, self._job, target, exchange)
-        self._upstream = await self._gate.open_wire(sock, self._job.down)
-        return self._upstream
-
-    # --- what a request may become --------------------------------------------------
-
-    def _enter(self, authority: Authority, exchange: Exchange) -> bool:
+    def _enter(self, target: Target, exchange: Exchange) -> bool:
         """Answer CONNECT to a plain-HTTP port undialled: plain requests follow, each decided on its own."""
         exchange.allow()
         exchange.status = 200
-        self._inside, self._outer = authority, exchange
+        self._inside, self._outer = Authority(target.host, target.port), exchange
         self._client.write(CONNECTED)
         return True
-
-    async def _relay(self, target: Target, exchange: Exchange) -> Reason:
-        job, timeouts = self._job, self._gate.settings.timeouts
-        upstream = await self._connect(target, exchange)
-        exchange.status = 200
-        self._client.write(CONNECTED)
-        if job.policy.job.tls is Tls.REQUIRE:
-            refused = await self._check_hello(target, upstream, exchange)
-            if refused is not None:
-                return refused
-        up = Relay(self._client, upstream, lane=self._up_lane, piece_bytes=job.up.piece_bytes)
-        down = Relay(upstream, self._client, lane=self._down_lane, piece_bytes=job.down.piece_bytes)
-        self._tunnel = Tunnel(up, down, idle_s=timeouts.tunnel_idle_s, half_closed_s=timeouts.half_closed_s)
-        try:
-            return await self._tunnel.run()
-        finally:
-            exchange.bytes_up, exchange.bytes_down = up.moved_bytes, down.moved_bytes
-
-    async def _check_hello(self, target: Target, upstream: Wire, exchange: Exchange) -> Reason | None:
-        """Decide once more, by the server name in the tunnel's first bytes; ``None`` to go on."""
-        timeout_s = self._gate.settings.timeouts.hello_s
-        return await check_hello(
-            self._client, upstream, target, self._job.policy, timeout_s=timeout_s, exchange=exchange
-        )
-
-    async def _forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
-        """Send the request over a kept connection of this job, or a new one."""
-        if (limit := self._gate.settings.limits.max_content_bytes) and request.content.length > limit:
-            raise ProxyError(Reason.CONTENT_TOO_LARGE, f"Content over {limit} bytes is not accepted here.")
-        authority = Authority(target.host, target.port)
-        kept = self._job.pool.take(authority)
-        if kept is not None:
-            self._upstream, exchange.address = kept
-            exchange.allow()
-            try:
-                return await self._carry(request, authority, path, exchange, reused=True)
-            except Stale:
-                self._upstream.abort()
-        await self._connect(target, exchange)
-        return await self._carry(request, authority, path, exchange, reused=False)
-
-    async def _carry(
-        self, request: RequestHead, authority: Authority, path: bytes, exchange: Exchange, *, reused: bool
-    ) -> bool:
-        job, gate, upstream = self._job, self._gate, self._upstream
-        assert upstream is not None  # noqa: S101 (for the type checker)
-        legs = Legs(
-            self._client, upstream, self._up_lane, self._down_lane, job.up.piece_bytes, job.down.piece_bytes
-        )
-        head = request_head_bytes(request, path, authority, via=gate.via, job_header=job.header)
-        keep_client, keep_upstream = await Forward(legs, request, exchange, gate.forward_options).run(
-            head, reused=reused
-        )
-        self._upstream = None
-        if keep_upstream:
-            job.pool.keep(authority, upstream, exchange.address or "")
-        else:
-            upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
-        return keep_client
 
     # --- the ends ---------------------------------------------------------------------
 
@@ -311,7 +236,7 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         await self._client.drained(loop.time() + self._gate.settings.timeouts.tunnel_idle_s)
-        if self._flooding:
+        if self._visit.flooding:
             await asyncio.sleep(FLOOD_PAUSE_S)
         if self._client.inbox:
             await asyncio.sleep(0)  # requests that are there already let other connections go first
@@ -333,13 +258,12 @@ class Connection:
             and request.keep_alive
             and request.method != b"CONNECT"
             and request.content.kind == "none"
-            and self._refusal is None
-            and error.reason not in (Reason.BAD_REQUEST, Reason.INTERNAL, Reason.DRAINING)
+            and self._visit.refusal is None
+            and self._visit.stranger is None
+            and error.reason not in _LAST
         )
         self._client.write(reply(error, request, close=not keep, note=self._gate.settings.node.refusal_note))
-        if self._upstream is not None:
-            self._upstream.abort(reset=True)
-            self._upstream = None
+        self._carrier.let_go(reset=True)
         return keep, error.reason
 
     def _cut(self, reason: Reason) -> tuple[bool, Reason]:
@@ -347,17 +271,30 @@ class Connection:
         self._client.abort(reset=True)
         return False, reason
 
+    def _answerable(self, exchange: Exchange) -> ProxyError | None:
+        """Take the refusal of an exchange that was overruled before it was answered; ``None``: it is cut."""
+        if exchange.status is not None or self._outer is not None or self._task is None:
+            return None
+        overruled = self._overruled
+        if overruled is None or self._task.uncancel():  # the gate stops
+            return None
+        self._overruled = None
+        return overruled
+
+    def _cut_reason(self) -> Reason:
+        """Say why what was cut was cut."""
+        if self._overruled is None:
+            return Reason.DRAINED
+        return Reason.QUOTA if self._overruled.reason is Reason.QUOTA else Reason.REVOKED
+
     def _new_exchange(self) -> Exchange:
-        return Exchange(self._job.id, self._peer, self._job.usage, self._gate.journal, time.monotonic)
+        job = self._visit.whose()
+        return Exchange(job.id, self._visit.peer.text, job.usage, self._gate.journal, time.monotonic)
 
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""
+        self._job.open.discard(self)
         if self._outer is not None:
             self._outer.finish(end)
-        for wire in (self._upstream, self._client):
-            if wire is not None:
-                wire.abort(reset=end is not Reason.DONE)
-
-
-def _waited_s(lane: Lane | None) -> float:
-    return 0.0 if lane is None else lane.waited_s
+        self._carrier.let_go(reset=end is not Reason.DONE)
+        self._client.abort(reset=end is not Reason.DONE)

@@ -8,8 +8,28 @@ the content is never touched, so that the next message starts where it should.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from .chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
+
+
+class Framing(Protocol):
+    """Reads one content out of a stream and writes it as the other side wants it."""
+
+    #: The content is whole.
+    done: bool
+    #: How many bytes of the last ``feed`` belonged to the content.
+    consumed: int
+
+    def feed(self, data: memoryview) -> Sequence[bytes | memoryview]:
+        """Take bytes as they came.
+
+        Returns:
+            What to send on; views are valid until the next call.
+
+        Raises:
+            ValueError: The framing is broken.
+        """
 
 
 class ContentTooLarge(ValueError):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jobgate.config.host import Authority, Host, Name
-from jobgate.config.policy import NodePolicy, Policy
+from jobgate.config.policy import JobPolicy, NodePolicy, Policy
 from jobgate.config.ports import DEFAULT_CONNECT_PORTS, DEFAULT_HTTP_PORTS, Ports
 from jobgate.config.rules import Rule
 
@@ -63,7 +63,8 @@ def decide(policy: Policy, target: Target) -> Decision:
     for CONNECT and ``http_ports`` for plain HTTP; CONNECT to 80 counts as plain HTTP.
     A listed host on a port that is not open is refused with ``port``. Where the node has
     an allow list, its entries without a port open both sets of ports. A port below
-    1024 that is in neither set needs an entry of the node's own with that port.
+    1024 that is in neither set needs an entry of the node's own with that port. What the
+    job's mode only reports is bounded by the node all the same.
     """
     node = policy.node
     host, port = target.host, target.port
@@ -73,14 +74,10 @@ def decide(policy: Policy, target: Target) -> Decision:
     rule = policy.job.deny.match(host, port)
     if rule is not None:
         return Decision(False, Reason.DENIED, str(rule))
-    rule = policy.job.domains.match(host, port)
-    is_open = _is_open(target, node.connect_ports, node.http_ports)
-    if rule is None:
-        near = policy.job.domains.match_any_port(host)
-        return _miss(near, by_node=False, needs_port=not is_open)
-    if rule.port is None and not is_open:
-        return _miss(rule, by_node=False, needs_port=True)
-    return _decide_by_node(node, target) or Decision(True, None, str(rule))
+    decision = _decide_by_job(policy.job, target, _is_open(target, node.connect_ports, node.http_ports))
+    if decision.reason is not None and not policy.reports(decision.reason):
+        return decision
+    return _decide_by_node(node, target) or decision
 
 
 def is_plain_connect(policy: Policy, target: Target) -> bool:
@@ -107,6 +104,15 @@ def suggestion(target: Target, *, needs_port: bool | None = None) -> str:
     return str(Rule(target.host, suffix=False, port=target.port if needs_port else None))
 
 
+def suggestions(target: Target, *, needs_port: bool) -> list[str]:
+    """Write the narrowest entry that would list a target, and the usual one for its whole site."""
+    entries = [suggestion(target, needs_port=needs_port)]
+    if isinstance(target.host, Name) and "." in target.host:
+        rule = Rule(_site(target.host), suffix=True, port=target.port if needs_port else None)
+        entries.append(str(rule))
+    return entries
+
+
 def explain(decision: Decision, target: Target) -> str:
     """Say why a target was refused and what would allow it, in one or two sentences.
 
@@ -127,7 +133,7 @@ def explain(decision: Decision, target: Target) -> str:
             f'"{decision.rule}" is in this job\'s domains, but port {target.port} is not open for {kind}. '
             f'Add "{suggestion(target, needs_port=True)}"{place}.'
         )
-    entries = " or ".join(f'"{entry}"' for entry in _suggestions(target, decision.needs_port))
+    entries = " or ".join(f'"{entry}"' for entry in suggestions(target, needs_port=decision.needs_port))
     return f"{authority} is not in this job's domains. Add {entries}{place}."
 
 
@@ -136,6 +142,17 @@ def _is_open(target: Target, connect_ports: Ports, http_ports: Ports) -> bool:
     if target.kind is Kind.HTTP:
         return target.port in http_ports
     return target.port in connect_ports or (target.port == _HTTP_PORT and _HTTP_PORT in http_ports)
+
+
+def _decide_by_job(job: JobPolicy, target: Target, is_open: bool) -> Decision:
+    """Ask the job's own list."""
+    rule = job.domains.match(target.host, target.port)
+    if rule is None:
+        near = job.domains.match_any_port(target.host)
+        return _miss(near, by_node=False, needs_port=not is_open)
+    if rule.port is None and not is_open:
+        return _miss(rule, by_node=False, needs_port=True)
+    return Decision(True, None, str(rule))
 
 
 def _decide_by_node(node: NodePolicy, target: Target) -> Decision | None:
@@ -164,15 +181,6 @@ def _miss(near: Rule | None, *, by_node: bool, needs_port: bool) -> Decision:
     if near is not None:
         return Decision(False, Reason.PORT, str(near), by_node, needs_port)
     return Decision(False, Reason.NOT_LISTED, None, by_node, needs_port)
-
-
-def _suggestions(target: Target, needs_port: bool) -> list[str]:
-    """The narrowest entry, and the usual one for a whole site."""
-    entries = [suggestion(target, needs_port=needs_port)]
-    if isinstance(target.host, Name) and "." in target.host:
-        rule = Rule(_site(target.host), suffix=True, port=target.port if needs_port else None)
-        entries.append(str(rule))
-    return entries
 
 
 def _site(name: Name) -> Name:

@@ -13,9 +13,11 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
+from typing import Protocol
 
 from jobgate.config.host import Address
 
+from .buffers import bound_receive_buffer
 from .errors import ProxyError, Reason
 
 # RFC 8305 §5 and §8, "Connection Attempt Delay": 250 ms recommended.
@@ -23,6 +25,16 @@ ATTEMPT_DELAY_S = 0.25
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
+
+
+class Dialer(Protocol):
+    """Opens a connection to one of the vetted addresses; ``dial`` outside tests."""
+
+    def __call__(
+        self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
+    ) -> Awaitable[socket.socket]:
+        """Return a connected non-blocking socket, or raise ``ProxyError``."""
+
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # A reset between the handshake and our look at the peer.
@@ -127,7 +139,7 @@ def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.so
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+            bound_receive_buffer(sock, receive_buffer_bytes)
     except OSError:
         sock.close()
         raise

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jobgate.config.host import Address
 
-from .errors import Reason
+from .errors import ProxyError, Reason
 
 # More addresses than happy eyeballs could ever try; bounds what an answer costs.
 MAX_ADDRESSES = 64
@@ -43,20 +43,30 @@ class Reply(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The end of one resolution: addresses, or the reason why there are none.
+    """What is known of a name: addresses, or the reason why there are none.
 
     Args:
-        addresses: Not vetted; the families take turns, IPv6 first, at most
-            ``MAX_ADDRESSES``; empty exactly if ``reason`` is set.
+        addresses: Not vetted; the families take turns, IPv6 first, at most ``MAX_ADDRESSES``.
         ttl_s: Seconds that it may be kept; 0: not at all.
-        reason: ``dns-nxdomain``, ``dns-failure`` or ``dns-timeout``.
-        detail: What to tell the client.
+        reason: Without addresses: ``dns-nxdomain``, ``dns-failure`` or ``dns-timeout``. With
+            addresses: why those of one family are missing, ``None`` if these are all.
+        detail: What to tell the client where there is no address.
     """
 
     addresses: tuple[Address, ...]
     ttl_s: float = 0.0
     reason: Reason | None = None
     detail: str = ""
+
+    @property
+    def is_incomplete(self) -> bool:
+        """One family came and the other did not."""
+        return bool(self.addresses) and self.reason is not None
+
+
+def incomplete(name: str, reason: Reason) -> ProxyError:
+    """Return the failure of a name of which one family came, of no use, and the other did not."""
+    return ProxyError(reason, f"The name servers gave only some of the addresses of {name}.")
 
 
 def combine(name: str, ipv4: Reply, ipv6: Reply) -> Answer:
@@ -73,7 +83,8 @@ def combine(name: str, ipv4: Reply, ipv6: Reply) -> Answer:
         addresses = tuple(address for address in turns if address is not None)[:MAX_ADDRESSES]
         ttl_s = min(reply.ttl_s for reply in found)
         if outcomes & {Outcome.FAILED, Outcome.TIMED_OUT}:
-            ttl_s = min(ttl_s, INCOMPLETE_TTL_S)
+            missing = Reason.DNS_TIMEOUT if Outcome.TIMED_OUT in outcomes else Reason.DNS_FAILURE
+            return Answer(addresses, min(ttl_s, INCOMPLETE_TTL_S), missing)
         return Answer(addresses, ttl_s)
     if Outcome.NXDOMAIN in outcomes:
         ttl_s = min(reply.ttl_s for reply in replies if reply.outcome is Outcome.NXDOMAIN)

@@ -57,6 +57,6 @@ class DnsCache:
 
 
 def _kept_s(answer: Answer) -> float:
-    if answer.reason is not None:
+    if not answer.addresses:
         return min(answer.ttl_s, MAX_NEGATIVE_TTL_S)
     return min(max(answer.ttl_s, MIN_TTL_S), MAX_TTL_S)

@@ -20,6 +20,10 @@ class Reason(StrEnum):
     PORT = "port"
     ADDRESS = "address"
     SELF = "self"
+    QUOTA = "quota"
+    EXPIRED = "expired"
+    UNKNOWN_JOB = "unknown-job"
+    AUTH = "auth"
     METHOD = "method"
     METHOD_UNKNOWN = "method-unknown"
     TRANSFER_CODING = "transfer-coding"
@@ -48,15 +52,17 @@ class Reason(StrEnum):
     SNI = "sni"
     HELLO_TIMEOUT = "hello-timeout"
     IDLE = "idle"
+    REVOKED = "revoked"
     DRAINED = "drained"
     DONE = "done"
     CLIENT_RESET = "client-reset"
     UPSTREAM_RESET = "upstream-reset"
 
-    @property
-    def token(self) -> str:
-        """The word written to heads and logs: ``method`` names both 405 and 501."""
-        return "method" if self is Reason.METHOD_UNKNOWN else self.value
+    #: The word written to heads and logs: ``method`` names both 405 and 501.
+    token: str
+
+    def __init__(self, value: str) -> None:
+        self.token = "method" if value == "method-unknown" else value
 
 
 class ProxyError(Exception):

@@ -8,24 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jobgate.config.host import Authority, Host, host_text
+from jobgate.config.host import Authority, Host
 
 from .decision import Kind, Target
 from .errors import Reason
 from .journal import Journal
-from .usage import Refused, Usage
+from .records import bare_host
+from .usage import ALLOW, Refused, Usage
 
 
 class Exchange:
     """What is known of one request so far.
 
     Attributes:
-        bytes_up: Relayed from the client to the upstream: heads and content, or tunnel bytes.
-        bytes_down: The other way.
+        id: Joins the two lines.
+        client: Its address as text.
+        method: As it came, escaped where it is not ASCII; empty: the head did not parse.
+        target: What was asked for; ``None``: the head did not parse.
+        rule: The entry that decided.
+        refused: Why the decision line says so; ``None``: undecided, or allowed.
+        would_refuse: Why it would, were the policy not in report mode.
+        dropped: Addresses of the name that may not be dialled.
         address: The upstream's, once a connection is there.
         server_name: What the ClientHello in the tunnel names; ``None``: nothing, or nobody looked.
         ech: It has an Encrypted Client Hello.
-        dropped: Addresses of the name that may not be dialled.
+        would_end: Why the tunnel would have ended after its ClientHello, were the policy not in report mode.
+        status: Of the response that the client gets.
+        end: How it ended.
+        bytes_up: Relayed from the client to the upstream: heads and content, or tunnel bytes.
+        bytes_down: The other way.
+        duration_s: From the head to the end.
         dns_s: Time spent resolving.
         connect_s: Time spent dialling; 0 on a connection used again.
         wait_up_s: Time that uploads were held back by the rate.
@@ -36,8 +48,6 @@ class Exchange:
         "_allowed",
         "_clock",
         "_decided",
-        "_finished",
-        "_job_id",
         "_journal",
         "_started",
         "_usage",
@@ -48,16 +58,21 @@ class Exchange:
         "connect_s",
         "dns_s",
         "dropped",
+        "duration_s",
         "ech",
+        "end",
         "id",
-        "kind",
+        "job_id",
         "method",
+        "refused",
         "rule",
         "server_name",
         "status",
         "target",
         "wait_down_s",
         "wait_up_s",
+        "would_end",
+        "would_refuse",
     )
 
     def __init__(
@@ -69,121 +84,105 @@ class Exchange:
         clock: Callable[[], float],
     ) -> None:
         self.id = journal.new_id()
+        self.job_id = job_id
         self.client = client
-        self.kind: Kind | None = None
         self.method = ""
         self.target: Target | None = None
         self.rule: str | None = None
+        self.refused: Reason | None = None
+        self.would_refuse: Reason | None = None
+        self.would_end: Reason | None = None
+        self.dropped: tuple[str, ...] = ()
         self.address: str | None = None
         self.server_name: Host | None = None
         self.ech = False
-        self.dropped: tuple[str, ...] = ()
         self.status: int | None = None
+        self.end: Reason | None = None
         self.bytes_up = self.bytes_down = 0
-        self.dns_s = self.connect_s = self.wait_up_s = self.wait_down_s = 0.0
-        self._job_id = job_id
+        self.duration_s = self.dns_s = self.connect_s = self.wait_up_s = self.wait_down_s = 0.0
         self._usage = usage
         self._journal = journal
         self._clock = clock
         self._started = clock()
-        self._decided = self._allowed = self._finished = False
+        self._decided = self._allowed = False
 
     def asks(self, kind: Kind, method: bytes, authority: Authority) -> Target:
         """Note what is asked for."""
-        self.kind = kind
         self.method = method.decode("ascii", "backslashreplace")
         self.target = Target(kind, authority.host, authority.port)
         return self.target
 
+    def overlook(self, reason: Reason) -> None:
+        """Note what report mode lets pass: before the decision the request, after it the tunnel."""
+        if self._decided:
+            self.would_end = reason
+        else:
+            self.would_refuse = reason
+        if self.target is not None:
+            self._usage.overlook(_refused(reason, self._named(self.target)))
+
+    def targets(self) -> list[Target]:
+        """Everything that it was asked to lead to: the target, and in its port what the ClientHello names."""
+        if self.target is None:
+            return []
+        return [self.target] if self.server_name is None else [self.target, self._named(self.target)]
+
     def allow(self) -> None:
         """Write the decision line of a request that may go on; one that is sent again has it already."""
         if not self._decided:
-            self._allowed = True
-            self._decide(None)
+            self._decided = self._allowed = True
+            self._usage.decide(ALLOW)
+            self._journal.decision(self)
 
     def refuse(self, reason: Reason) -> None:
         """Write the decision line of a refusal, unless the request was decided before."""
         if not self._decided:
-            self._decide(reason)
+            self._decided = True
+            self.refused = reason
+            self._usage.decide(reason.token)
+            self._journal.decision(self)
+            if self.target is not None:
+                self._keep_refusal(reason, self.target)
 
     def refuse_tunnel(self, reason: Reason) -> None:
         """Count the refusal of a tunnel that was decided before, under the server name if there is one."""
+        self._usage.refuse_tunnel(reason.token)
         if self.target is not None:
-            host = self.target.host if self.server_name is None else self.server_name
-            self._count_refusal(reason, self.target._replace(host=host))
+            self._keep_refusal(reason, self._named(self.target))
 
     def finish(self, reason: Reason) -> None:
         """Write the close line, once; a request that was never decided is refused first."""
-        if self._finished:
+        if self.end is not None:
             return
-        self._finished = True
+        self.end = reason
+        self.duration_s = self._clock() - self._started
         self.refuse(reason)
+        target = self.target
         if self.address is not None:
-            self._usage.add(self._authority(), self.bytes_up, self.bytes_down)
-        elif self._allowed and self.target is not None and reason is not Reason.DONE:
-            self._usage.fail(Refused(self._authority(), reason.token, self.target.kind.value))
-        self._journal.close(
-            id=self.id,
-            job=self._job_id,
-            address=self.address,
-            status=self.status,
-            reason=reason.token,
-            bytes_up=self.bytes_up,
-            bytes_down=self.bytes_down,
-            duration_s=self._clock() - self._started,
-            dns_s=self.dns_s,
-            connect_s=self.connect_s,
-            wait_up_s=self.wait_up_s,
-            wait_down_s=self.wait_down_s,
-            sni=self._other_name(),
-            ech=self.ech,
-        )
+            authority = "" if target is None else str(Authority(target.host, target.port))
+            self._usage.add(authority, self.bytes_up, self.bytes_down)
+        elif self._allowed and target is not None and reason is not Reason.DONE:
+            self._usage.fail(_refused(reason, target))
+        self._usage.end(reason.token, duration_s=self.duration_s, dns_s=self.dns_s, connect_s=self.connect_s)
+        self._journal.close(self)
 
-    def _authority(self) -> str:
-        return "" if self.target is None else str(Authority(self.target.host, self.target.port))
+    def _named(self, target: Target) -> Target:
+        """Put the server name, if there is one, in the place of the host asked for."""
+        return target if self.server_name is None else target._replace(host=self.server_name)
 
-    def _other_name(self) -> str | None:
-        """The server name if it is not the one that the tunnel was asked for with."""
-        name = self.server_name
-        if name is None or self.target is None or name == self.target.host:
-            return None
-        return _bare(name)
-
-    def _decide(self, reason: Reason | None) -> None:
-        self._decided = True
-        kind = None if self.kind is None else self.kind.value
-        host = None if self.target is None else _bare(self.target.host)
-        port = None if self.target is None else self.target.port
-        self._journal.decision(
-            id=self.id,
-            job=self._job_id,
-            client=self.client,
-            kind=kind,
-            method=self.method or None,
-            host=host,
-            port=port,
-            allowed=reason is None,
-            reason=None if reason is None else reason.token,
-            rule=self.rule,
-            dropped=self.dropped,
-        )
-        if reason is not None and self.target is not None:
-            self._count_refusal(reason, self.target)
-
-    def _count_refusal(self, reason: Reason, target: Target) -> None:
+    def _keep_refusal(self, reason: Reason, target: Target) -> None:
         self._usage.refuse(
-            Refused(str(Authority(target.host, target.port)), reason.token, target.kind.value),
+            _refused(reason, target),
             {
                 "id": self.id,
                 "kind": target.kind.value,
                 "method": self.method,
-                "host": _bare(target.host),
+                "host": bare_host(target.host),
                 "port": target.port,
                 "reason": reason.token,
             },
         )
 
 
-def _bare(host: Host) -> str:
-    """Write a host as it stands alone, IPv6 without brackets."""
-    return host_text(host).strip("[]")
+def _refused(reason: Reason, target: Target) -> Refused:
+    return Refused(str(Authority(target.host, target.port)), reason.token, target.kind.value)

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 
-from jobgate.ratelimit.fair import Lane
-
-from .content import Chunked, ContentTooLarge, KnownLength
+from .content import Chunked, ContentTooLarge, Framing, KnownLength
 from .errors import ProxyError, Reason
 from .exchange import Exchange
 from .head import (
@@ -25,9 +22,9 @@ from .head import (
     parse_response_head,
 )
 from .headers import response_head_bytes
-from .relay import End, Framing, Relay
+from .legs import Legs, pay
+from .relay import End, Relay
 from .tunnel import IdleWatch, Tunnel
-from .wire import Wire
 
 #: Interim responses accepted in front of a final one; more is an upstream that plays with us.
 MAX_INTERIM = 32
@@ -48,21 +45,6 @@ class Cut(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Legs:
-    """Both sides of an exchange and what it takes to move bytes between them.
-
-    A lane is this client connection's place in the job's queue, ``None`` without a limit.
-    """
-
-    client: Wire
-    upstream: Wire
-    up_lane: Lane | None
-    down_lane: Lane | None
-    up_piece_bytes: int
-    down_piece_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class ForwardOptions:
     """What of the configuration matters here."""
 
@@ -72,28 +54,6 @@ class ForwardOptions:
     idle_s: float
     half_closed_s: float
     via: bytes
-
-
-async def pay(lane: Lane | None, amount_bytes: int, piece_bytes: int) -> None:
-    """Wait for the tokens of bytes that are held, in pieces that the queue can serve."""
-    if lane is None:
-        return
-    while amount_bytes > 0:
-        n = min(amount_bytes, piece_bytes)
-        amount_bytes -= n
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if lane.request(n, partial(_grant, granted)):
-            continue
-        try:
-            await granted
-        except asyncio.CancelledError:
-            lane.cancel()
-            raise
-
-
-def _grant(granted: asyncio.Future[None]) -> None:
-    if not granted.done():
-        granted.set_result(None)
 
 
 class Forward:
@@ -152,7 +112,7 @@ class Forward:
     async def _send(self, head: bytes, reused: bool) -> None:
         """Pay for the head and send it; content follows by itself."""
         legs, request = self._legs, self._request
-        await pay(legs.up_lane, request.size_bytes, legs.up_piece_bytes)
+        await pay(legs.up_lane, request.size_bytes)
         if legs.client.is_lost:
             raise Cut(Reason.CLIENT_RESET)
         if reused and (legs.upstream.inbox or legs.upstream.at_eof or legs.upstream.is_lost):
@@ -166,9 +126,7 @@ class Forward:
             framing = KnownLength(request.content.length)
         else:
             return
-        self._upload = Relay(
-            legs.client, legs.upstream, lane=legs.up_lane, piece_bytes=legs.up_piece_bytes, framing=framing
-        )
+        self._upload = Relay(legs.client, legs.upstream, lane=legs.up_lane, framing=framing)
         self._upload.on_end = self._upload_ended
         self._upload.start()
 
@@ -194,7 +152,7 @@ class Forward:
                 return response
             reused = False
             self._exchange.bytes_down += response.size_bytes
-            await pay(self._legs.down_lane, response.size_bytes, self._legs.down_piece_bytes)
+            await pay(self._legs.down_lane, response.size_bytes)
             if self._request.minor:
                 self._legs.client.write(self._head_bytes(response, close=False))
                 await self._taken()
@@ -262,13 +220,12 @@ class Forward:
         elif kind != "until-close":
             framing = KnownLength(response.content.length if kind == "length" else 0)
         self._exchange.bytes_down += response.size_bytes
-        await pay(legs.down_lane, response.size_bytes, legs.down_piece_bytes)
+        await pay(legs.down_lane, response.size_bytes)
         self._exchange.status = response.status
         down = Relay(
             legs.upstream,
             legs.client,
             lane=legs.down_lane,
-            piece_bytes=legs.down_piece_bytes,
             framing=framing,
             preface=self._head_bytes(response, close=not keep_client),
         )
@@ -310,11 +267,11 @@ class Forward:
         legs, exchange = self._legs, self._exchange
         exchange.status = 101
         exchange.bytes_down += response.size_bytes
-        await pay(legs.down_lane, response.size_bytes, legs.down_piece_bytes)
+        await pay(legs.down_lane, response.size_bytes)
         legs.upstream.is_answering = False
         legs.client.write(self._head_bytes(response, close=False))
-        up = Relay(legs.client, legs.upstream, lane=legs.up_lane, piece_bytes=legs.up_piece_bytes)
-        down = Relay(legs.upstream, legs.client, lane=legs.down_lane, piece_bytes=legs.down_piece_bytes)
+        up = Relay(legs.client, legs.upstream, lane=legs.up_lane)
+        down = Relay(legs.upstream, legs.client, lane=legs.down_lane)
         tunnel = Tunnel(up, down, idle_s=self._options.idle_s, half_closed_s=self._options.half_closed_s)
         try:
             reason = await tunnel.run()

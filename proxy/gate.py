@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import resource
 import socket
-from collections.abc import Awaitable, Sequence
-from ipaddress import ip_address
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
 
 from jobgate.config.host import Address
+from jobgate.config.policy import Policy, bound, narrow
 from jobgate.config.settings import JobSettings, Settings
 from jobgate.ratelimit.pacer import Pacer
+from jobgate.ratelimit.total import NodeTotal
 
-from .addresses import embedded_ipv4
-from .connection import Connection
-from .dial import dial
+from .accepting import Reception, effective_connections
+from .dial import Dialer, dial
+from .direction import Direction
+from .entrance import Entrance, OwnEntrance, SharedEntrance
 from .errors import Reason
 from .forward import ForwardOptions
 from .head import HeadLimits
-from .job import Direction, Job
+from .identity import Identities
+from .job import Commons, Job, nobody
 from .journal import Journal
+from .lifetime import Clocks
 from .listener import Listener
+from .own import OwnEndpoints
 from .pool import IdleBudget
 from .resolver import Resolver
+from .totals import Totals
+from .upstream import UpstreamDialer
+from .usage import JobCounters
 from .wire import Wire
 
 #: Largest window of a read; the scratch buffer is shared by all connections of a gate.
 SCRATCH_BYTES = 1 << 20
-#: Descriptors kept for everything that is not a connection.
-RESERVED_DESCRIPTORS = 256
-#: Descriptors that one connection may need: both legs, and the pipes of a faster relay.
-DESCRIPTORS_PER_CONNECTION = 4
 
 
-class Dialer(Protocol):
-    """Opens a connection to one of the vetted addresses; ``dial.dial`` outside tests."""
+class _Served(NamedTuple):
+    """Whose listener it is (``None``: a shared one), and where in this namespace it is."""
 
-    def __call__(
-        self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Awaitable[socket.socket]:
-        """Return a connected non-blocking socket, or raise ``ProxyError``."""
+    job: Job | None
+    endpoint: tuple[str, int] | None
 
 
 class Gate:
@@ -52,6 +54,16 @@ class Gate:
         journal: Where decision and close lines go.
         resolver: For tests; by default the configured servers are asked.
         dialer: For tests.
+        clock_wall: Seconds since the epoch.
+
+    Attributes:
+        jobs: By id.
+        own: Where this process listens; add what it listens on besides the gate.
+        draining: No more requests are served.
+        retiring: No more connections come.
+        reception: The connections of all jobs.
+        nobody: Whose connections those are that have not shown their job yet. It may do nothing.
+        shared: What shared listeners lead to.
     """
 
     def __init__(
@@ -61,14 +73,202 @@ class Gate:
         journal: Journal,
         resolver: Resolver | None = None,
         dialer: Dialer = dial,
+        clock_wall: Callable[[], float] = time.time,
     ) -> None:
-        limits, timeouts = settings.limits, settings.timeouts
-        self.settings = settings
         self.journal = journal
         self.resolver = resolver if resolver is not None else Resolver(settings.dns)
         self.dialer = dialer
         self.draining = False
+        self.retiring = False
         self.jobs: dict[str, Job] = {}
+        self.own = OwnEndpoints()
+        self.reception = Reception(self)
+        self._take(settings)
+        self._loop = asyncio.get_running_loop()
+        self._pacer = Pacer(self._loop.time, self._loop.call_at)
+        self._commons = Commons(
+            memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),
+            self._pacer,
+            IdleBudget(self.max_connections),
+            NodeTotal(settings.node.total_rate_up, self._pacer),
+            NodeTotal(settings.node.total_rate_down, self._pacer),
+            Clocks(clock_wall, self._loop.time, self._loop.call_later),
+        )
+        self.nobody = nobody(settings, self._commons)
+        self._identities = Identities()
+        self.shared: Entrance = SharedEntrance(self._identities, self.jobs)
+        self._share = 1.0
+        self._listeners: dict[Listener, _Served] = {}
+        self._leaving: set[Job] = set()  # removed, with connections that are about to end
+        self._past = Totals()  # of jobs that are gone
+
+    # --- jobs ----------------------------------------------------------------------
+
+    def add_job(self, settings: JobSettings, *, restored: JobCounters | None = None) -> Job:
+        """Register a job.
+
+        Args:
+            settings: With an id that no other job has.
+            restored: What it had used before this process.
+
+        Raises:
+            PolicyError: It asks for more than the node allows.
+        """
+        job = Job(settings, self.settings, self._commons, restored=restored, on_over=self._over)
+        job.set_share(self._share)
+        self.jobs[job.id] = job
+        self._identities.add(settings)
+        return job
+
+    def change_job(self, settings: JobSettings) -> Job:
+        """Give the job of this id another policy, rates and caps, at once.
+
+        What is under way is decided again; what is refused now ends.
+
+        Raises:
+            KeyError: There is no such job.
+            PolicyError: It asks for more than the node allows; nothing has changed.
+        """
+        job, node = self.jobs[settings.id], self.settings.node.policy
+        self._change(job, settings, Policy(narrow(settings.policy, node), node))
+        return job
+
+    def remove_job(self, job_id: str, reason: Reason = Reason.UNKNOWN_JOB) -> None:
+        """Take a job away: its listeners close, what is under way ends.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        job = self.jobs.pop(job_id)
+        self._identities.remove(job.settings)
+        self._leaving.add(job)
+        for listener in [listener for listener, served in self._listeners.items() if served.job is job]:
+            self.unlisten(listener)
+        job.end(reason)
+        job.review(self.is_own)
+        self.forget(job)
+
+    def change_node(self, settings: Settings, jobs: Iterable[JobSettings] = ()) -> None:
+        """Follow a reload: the node's policy, limits and timeouts, and with them all jobs.
+
+        Args:
+            settings: Of the node.
+            jobs: New settings of jobs that change with it, so that nothing is judged by half of the change;
+                those that the gate does not have are passed over.
+
+        A job that asks for more than the node allows now stays, within the node's policy. ``[dns]``,
+        ``relay_buffer_bytes`` and listeners stay as they are. Timeouts are for what begins from now on.
+        """
+        before = self.max_connections
+        self._take(settings)
+        self._commons.idle.left += self.max_connections - before
+        self._share_totals()
+        node, changed = settings.node.policy, {job.id: job for job in jobs}
+        for job in self.jobs.values():
+            asked = changed.get(job.id, job.settings)
+            self._change(job, asked, Policy(bound(asked.policy, node), node))
+        self.nobody.change(self.nobody.settings, self.nobody.policy, settings)
+
+    @property
+    def connections(self) -> int:
+        """Client connections that are open."""
+        return len(self.reception)
+
+    def totals(self) -> Totals:
+        """Sum up what all jobs have counted, those that are gone included."""
+        found = self._past.copy()
+        for job in (*self.jobs.values(), *self._leaving, self.nobody):
+            found.add_job(job)
+        return found
+
+    def set_share(self, share: float) -> None:
+        """Give all jobs this part of their rates, and of the node's: another process serves them, too."""
+        self._share = share
+        self._share_totals()
+        for job in self.jobs.values():
+            job.set_share(share)
+
+    # --- listeners -----------------------------------------------------------------
+
+    def listen(self, entrance: Job | Entrance, sock: socket.socket, *, elsewhere: bool = False) -> Listener:
+        """Accept connections on a bound, listening socket, which the gate owns from now on.
+
+        Args:
+            entrance: The job whose listener it is, or ``shared``.
+            sock: Where they come in.
+            elsewhere: It was made in another network namespace: its address means something else here.
+        """
+        endpoint = None
+        if not elsewhere and sock.family in (socket.AF_INET, socket.AF_INET6):
+            host, port = endpoint = sock.getsockname()[:2]
+            self.own.add(host, port)
+        job = entrance if isinstance(entrance, Job) else None
+        leads_to = OwnEntrance(entrance) if isinstance(entrance, Job) else entrance
+        listener = Listener(sock, partial(self.reception.accepted, leads_to))
+        self._listeners[listener] = _Served(job, endpoint)
+        return listener
+
+    def unlisten(self, listener: Listener) -> None:
+        """Close a listening socket; connections that were accepted go on.
+
+        Raises:
+            KeyError: It is not, or no more, one of this gate.
+        """
+        served = self._listeners.pop(listener)
+        listener.close()
+        if served.endpoint is not None:
+            self.own.discard(*served.endpoint)
+
+    def detach(self) -> list[socket.socket]:
+        """Stop accepting and give the listening sockets away, open, for another process to go on with.
+
+        Their endpoints stay the gate's own. A kept connection is closed with its next answer: so all end.
+        """
+        self.retiring = True
+        return [listener.detach() for listener in self._listeners]
+
+    def resume(self) -> None:
+        """Accept again: nobody took the sockets."""
+        self.retiring = False
+        for listener in self._listeners:
+            listener.resume()
+
+    # --- for connections -----------------------------------------------------------
+
+    def is_own(self, address: Address, port: int) -> bool:
+        """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
+        return self.own.leads_to(address, port)
+
+    async def open_wire(self, sock: socket.socket, direction: Direction) -> Wire:
+        """Wrap a connected socket that the given direction reads from."""
+        return await Wire.open(sock, direction, self.settings.limits.max_head_bytes)
+
+    def forget(self, job: Job) -> None:
+        """Keep nothing of a job that was removed, once its last connection has gone."""
+        if job.connections or job not in self._leaving:
+            return
+        self._leaving.remove(job)
+        self._past.add_job(job)
+        job.close()
+        if job.id not in self.jobs:
+            self.journal.forget(job.id)
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """Stop: no new connections, no new requests; what runs has ``drain_s`` to end, then it is cut."""
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        await self.reception.close(drain_s)
+        for job in (*self.jobs.values(), self.nobody):
+            job.close()
+        await self.resolver.close()
+
+    # --- inside --------------------------------------------------------------------
+
+    def _take(self, settings: Settings) -> None:
+        """Keep the settings, and what every connection needs of them."""
+        limits, timeouts = settings.limits, settings.timeouts
+        self.settings = settings
         self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_target_bytes, limits.max_fields)
         self.via = settings.node.via.encode("ascii")
         self.forward_options = ForwardOptions(
@@ -80,119 +280,24 @@ class Gate:
             self.via,
         )
         self.max_connections = effective_connections(limits.max_connections)
-        self._idle_budget = IdleBudget(self.max_connections)
-        self._loop = asyncio.get_running_loop()
-        self._pacer = Pacer(self._loop.time, self._loop.call_at)
-        self._scratch = memoryview(bytearray(min(SCRATCH_BYTES, max(limits.relay_buffer_bytes, 1 << 16))))
-        self._listeners: list[Listener] = []
-        self._own: set[tuple[Address, int]] = set()
-        self._tasks: dict[asyncio.Task[None], Job] = {}
-        self._connections: set[Connection] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        #: The way to origins, where it is not the direct one.
+        self.upstream: UpstreamDialer | None = None
+        if settings.upstream.proxy is not None:
+            self.upstream = UpstreamDialer(settings.upstream, self.resolver, self.dialer, self.head_limits)
 
-    def add_job(self, settings: JobSettings) -> Job:
-        """Register a job.
+    def _share_totals(self) -> None:
+        node = self.settings.node
+        self._commons.total_up.set_rate(node.total_rate_up * self._share)
+        self._commons.total_down.set_rate(node.total_rate_down * self._share)
 
-        Raises:
-            PolicyError: It asks for more than the node allows.
-        """
-        job = self.jobs[settings.id] = Job(settings, self.settings, self._pacer, self._idle_budget)
-        return job
+    def _change(self, job: Job, settings: JobSettings, policy: Policy) -> None:
+        """Give a job other settings; what they refuse ends."""
+        self._identities.remove(job.settings)
+        self._identities.add(settings)
+        if job.change(settings, policy, self.settings):
+            job.review(self.is_own)
 
-    def listen(self, job: Job, sock: socket.socket, *, elsewhere: bool = False) -> None:
-        """Accept a job's connections on a bound, listening socket, which the gate owns from now on.
-
-        Args:
-            job: Whose connections these are.
-            sock: Where they come in.
-            elsewhere: It was made in another network namespace: its address means something else here.
-        """
-        if not elsewhere and sock.family in (socket.AF_INET, socket.AF_INET6):
-            host, port = sock.getsockname()[:2]
-            self._own.add((ip_address(host), port))
-        self._listeners.append(Listener(sock, lambda sock, peer: self._accepted(job, sock, peer)))
-
-    def is_own(self, address: Address, port: int) -> bool:
-        """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
-        inner = embedded_ipv4(address)
-        if (address, port) in self._own or (inner is not None and self.is_own(inner, port)):
-            return True
-        return any(port == p and host.is_unspecified for host, p in self._own) and _is_local(address)
-
-    async def open_wire(self, sock: socket.socket, direction: Direction) -> Wire:
-        """Wrap a connected socket that the given direction reads from."""
-        window = self._scratch[: direction.piece_bytes]
-        return await Wire.open(sock, window, self.settings.limits.max_head_bytes)
-
-    async def close(self, drain_s: float = 0.0) -> None:
-        """Stop: no new connections, no new requests; what runs has ``drain_s`` to end, then it is cut."""
-        self.draining = True
-        for listener in self._listeners:
-            listener.close()
-        for connection in list(self._connections):
-            connection.leave()
-        if drain_s > 0 and self._tasks:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), drain_s)
-        for connection in list(self._connections):
-            connection.cut()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
-        for job in self.jobs.values():
-            job.pool.close()
-        await self.resolver.close()
-
-    # --- inside --------------------------------------------------------------------
-
-    def _accepted(self, job: Job, sock: socket.socket, peer: str) -> None:
-        """Take an accepted socket in; over a cap it is heard and refused, far over it closed unheard."""
-        in_all = len(self._tasks)
-        if job.connections >= job.caps.heard or in_all >= 2 * self.max_connections:
-            sock.close()
-            return
-        refusal: Reason | None = None
-        if job.connections >= job.caps.connections:
-            refusal = Reason.CONNECTIONS
-        elif in_all >= self.max_connections:
-            refusal = Reason.OVERLOADED
-        task = self._loop.create_task(self._serve(job, sock, peer, refusal))
-        self._tasks[task] = job
-        job.connections += 1
-        self._empty.clear()
-        task.add_done_callback(self._gone)
-
-    async def _serve(self, job: Job, sock: socket.socket, peer: str, refusal: Reason | None) -> None:
-        client = await self.open_wire(sock, job.up)
-        connection = Connection(self, job, client, peer, refusal)
-        self._connections.add(connection)
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
-
-    def _gone(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task).connections -= 1
-        if not self._tasks:
-            self._empty.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler(
-                {"message": "a connection of the gate failed", "exception": error, "task": task}
-            )
-
-
-def effective_connections(configured: int) -> int:
-    """Bound the configured number of connections by the descriptors that the process may open."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(configured, (descriptors - RESERVED_DESCRIPTORS) // DESCRIPTORS_PER_CONNECTION))
-
-
-def _is_local(address: Address) -> bool:
-    """Say whether an address is one of this network namespace's own: only those can be bound."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(address), 0))
-        except OSError:
-            return False
-    return True
+    def _over(self, job: Job) -> None:
+        """Follow a quota that is spent, or a time that is over."""
+        if job.settle():
+            job.review(self.is_own)

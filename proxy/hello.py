@@ -7,6 +7,7 @@ in TLS or not at all, never in HTTP: the client was answered already.
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from jobgate.config.host import Name
 from jobgate.config.policy import Policy
@@ -28,12 +29,19 @@ _REASONS = {
 _RESETS = (Reason.CLIENT_RESET, Reason.UPSTREAM_RESET)
 
 
-async def check_hello(
-    client: Wire, upstream: Wire, target: Target, policy: Policy, *, timeout_s: float, exchange: Exchange
-) -> Reason | None:
-    """Hold a tunnel back until its first bytes are a ClientHello that the policy allows.
+class Ruled(Protocol):
+    """A job: its policy may change while a hello is awaited."""
 
-    The bytes stay in the client's inbox, for the relay to pass on.
+    policy: Policy
+
+
+async def check_hello(
+    client: Wire, upstream: Wire, target: Target, job: Ruled, *, timeout_s: float, exchange: Exchange
+) -> Reason | None:
+    """Hold a tunnel back until its first bytes are a ClientHello that the job's policy allows.
+
+    The bytes stay in the client's inbox, for the relay to pass on. In report mode they
+    may be any.
 
     Args:
         client: Was told that the tunnel is there.
@@ -49,11 +57,12 @@ async def check_hello(
     hello = await _read(client, upstream, timeout_s)
     if isinstance(hello, Hello):
         exchange.server_name, exchange.ech = hello.server_name, hello.ech
-        if _is_allowed(hello, target, policy):
-            return None
-        end = Reason.SNI
-    else:
-        end = hello
+    end, is_reported = _judge(hello, target, job.policy)
+    if end is None:
+        return None
+    if is_reported:
+        exchange.overlook(end)
+        return None
     if end is Reason.SNI:
         client.write(UNRECOGNIZED_NAME)
     if end in _RESETS:
@@ -64,11 +73,20 @@ async def check_hello(
     return end
 
 
-def _is_allowed(hello: Hello, target: Target, policy: Policy) -> bool:
-    """Judge the server name as if it were asked for; without one only an address can be meant."""
+def _judge(hello: Hello | Reason, target: Target, policy: Policy) -> tuple[Reason | None, bool]:
+    """Judge the server name as if it were asked for; without one only an address can be meant.
+
+    Returns:
+        Why the tunnel may not go on, and whether that is only to be noted.
+    """
+    if isinstance(hello, Reason):
+        return hello, policy.reports(hello)
     if hello.server_name is None:
-        return not isinstance(target.host, Name)
-    return decide(policy, Target(Kind.CONNECT, hello.server_name, target.port)).allowed
+        return (Reason.SNI if isinstance(target.host, Name) else None), policy.reports(Reason.SNI)
+    decision = decide(policy, Target(Kind.CONNECT, hello.server_name, target.port))
+    if decision.reason is None:
+        return None, False
+    return Reason.SNI, policy.reports(decision.reason, by_node=decision.by_node)
 
 
 async def _read(client: Wire, upstream: Wire, timeout_s: float) -> Hello | Reason:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from jobgate.ratelimit.bucket import TokenBucket
 
 from .logwriter import LogWriter
-from .records import close_line, decision_line, dropped_line, ready_line, timestamp
+from .records import close_line, decision_line, dropped_line, event_line, ready_line, timestamp
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
 
 DECISIONS_PER_S = 200.0
 """As many as ``requests_per_s_per_job`` lets through."""
@@ -29,7 +33,7 @@ class Journal:
     """Writes one decision line and one close line for each request.
 
     Args:
-        writer: Where lines go; None: nowhere, and none is made.
+        writer: Where lines go; None: to the taps alone, and none is made without them.
         clock_wall: Seconds since the epoch.
         clock: Monotonic seconds, for the limit.
     """
@@ -41,6 +45,9 @@ class Journal:
         clock_wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        #: Called on the loop with each line, without the newline, and the job it is about ("": the gate
+        #: itself); must not raise.
+        self.taps: list[Callable[[str, bytes], None]] = []
         self._writer = writer
         self._clock_wall = clock_wall
         self._clock = clock
@@ -48,97 +55,59 @@ class Journal:
         self._silent: set[str] = set()  # ids whose decision line was left out, until their close
         self._prefix = secrets.token_hex(4)
         self._count = 0
+        #: Lines left out because they were above the share of their job.
+        self.dropped = 0
+
+    @property
+    def lost(self) -> int:
+        """Lines that the log itself could not take."""
+        return 0 if self._writer is None else self._writer.dropped
 
     def new_id(self) -> str:
         """Return an id that joins a decision and its close line, unique over restarts as well."""
         self._count += 1
         return f"{self._prefix}{self._count:08x}"
 
-    def decision(
-        self,
-        *,
-        id: str,
-        job: str,
-        client: str,
-        kind: str | None,
-        method: str | None,
-        host: str | None,
-        port: int | None,
-        allowed: bool,
-        reason: str | None,
-        rule: str | None,
-        dropped: Sequence[str] = (),
-    ) -> None:
-        """Log what was decided; ``host`` is canonical, ``rule`` the entry that decided."""
-        if self._writer is None:
+    def decision(self, exchange: Exchange) -> None:
+        """Log what was decided about a request."""
+        if self._writer is None and not self.taps:
             return
-        if not self._admits(job):
-            self._silent.add(id)
+        if not self._admits(exchange.job_id):
+            self._silent.add(exchange.id)
             return
-        line = decision_line(
-            timestamp(self._clock_wall()),
-            id=id,
-            job=job,
-            client=client,
-            kind=kind,
-            method=method,
-            host=host,
-            port=port,
-            allowed=allowed,
-            reason=reason,
-            rule=rule,
-            dropped=dropped,
-        )
-        self._writer.write(line)
+        self._write(exchange.job_id, decision_line(timestamp(self._clock_wall()), exchange))
 
-    def close(
-        self,
-        *,
-        id: str,
-        job: str,
-        address: str | None,
-        status: int | None,
-        reason: str,
-        bytes_up: int,
-        bytes_down: int,
-        duration_s: float,
-        dns_s: float,
-        connect_s: float,
-        wait_up_s: float,
-        wait_down_s: float,
-        sni: str | None = None,
-        ech: bool = False,
-    ) -> None:
+    def close(self, exchange: Exchange) -> None:
         """Log how a request ended; left out where its decision line was."""
-        if self._writer is None:
-            return
-        if id in self._silent:
-            self._silent.remove(id)
-            self._shares[job].dropped += 1
-            return
-        line = close_line(
-            timestamp(self._clock_wall()),
-            id=id,
-            job=job,
-            address=address,
-            status=status,
-            reason=reason,
-            bytes_up=bytes_up,
-            bytes_down=bytes_down,
-            duration_s=duration_s,
-            dns_s=dns_s,
-            connect_s=connect_s,
-            wait_up_s=wait_up_s,
-            wait_down_s=wait_down_s,
-            sni=sni,
-            ech=ech,
-        )
-        self._writer.write(line)
+        if exchange.id in self._silent:
+            self._silent.remove(exchange.id)
+            self.dropped += 1
+            if (share := self._shares.get(exchange.job_id)) is not None:
+                share.dropped += 1
+        elif self._writer is not None or self.taps:
+            self._write(exchange.job_id, close_line(timestamp(self._clock_wall()), exchange))
 
-    def ready(self, listen: Mapping[str, str]) -> None:
-        """Log, once, that every listener accepts: job to ``ip:port`` or ``unix:/path``."""
+    def ready(self, listen: Mapping[str, str], besides: Mapping[str, object] | None = None) -> None:
+        """Log, once, that every listener accepts: job to ``ip:port`` or ``unix:/path``.
+
+        Args:
+            listen: The jobs' own.
+            besides: Those of the gateway, such as ``control``.
+        """
         if self._writer is not None:
-            self._writer.write(ready_line(timestamp(self._clock_wall()), listen))
+            self._writer.write(ready_line(timestamp(self._clock_wall()), listen, besides or {}))
+
+    def event(self, event: str, fields: Mapping[str, object]) -> None:
+        """Log something rare that happened to the gate itself, such as a change of policy."""
+        job = fields.get("job")
+        line = event_line(timestamp(self._clock_wall()), event, fields)
+        self._write(job if isinstance(job, str) else "", line)
+
+    def forget(self, job: str) -> None:
+        """Log what is left to be counted of a job that is gone, and keep nothing of it."""
+        share = self._shares.pop(job, None)
+        if share is not None:
+            self._report(job, share)
 
     def report_dropped(self) -> None:
         """Log the counts that were not logged yet; call it at the end, before the writer is closed."""
@@ -157,12 +126,19 @@ class Journal:
         if not share.dropped:
             share.report_at = now + REPORT_S
         share.dropped += 1
+        self.dropped += 1
         return False
 
     def _report(self, job: str, share: _Share) -> None:
-        if share.dropped and self._writer is not None:
-            self._writer.write(dropped_line(timestamp(self._clock_wall()), share.dropped, job))
+        if share.dropped:
+            self._write(job, dropped_line(timestamp(self._clock_wall()), share.dropped, job))
             share.dropped = 0
+
+    def _write(self, job: str, line: bytes) -> None:
+        if self._writer is not None:
+            self._writer.write(line)
+        for tap in self.taps:
+            tap(job, line[:-1])
 
 
 class _Share:

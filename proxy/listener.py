@@ -46,11 +46,21 @@ class Listener:
 
     def close(self) -> None:
         """Stop accepting; what waits in the backlog is reset."""
+        self.detach().close()
+
+    def detach(self) -> socket.socket:
+        """Stop accepting and give the socket away; what waits in its backlog is for whoever listens next."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
-            self._sock.close()
+        return self._sock
+
+    def resume(self) -> None:
+        """Accept again after ``detach``, if the socket is still open."""
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
         for _ in range(BATCH):

@@ -8,6 +8,7 @@ a byte that nobody asked for is never a response (RFC 9112 §9.2).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from jobgate.config.host import Authority
 
@@ -39,7 +40,7 @@ class UpstreamPool:
     """
 
     def __init__(self, keepalive_s: float, budget: IdleBudget, max_idle: int = MAX_IDLE) -> None:
-        self._keepalive_s = keepalive_s
+        self.keepalive_s = keepalive_s
         self._budget = budget
         self._max_idle = max_idle
         self._idle: dict[_Parked, None] = {}
@@ -66,7 +67,7 @@ class UpstreamPool:
             wire.abort()
             return
         self._budget.left -= 1
-        parked = _Parked(self, authority, wire, address, self._keepalive_s)
+        parked = _Parked(self, authority, wire, address, self.keepalive_s)
         self._idle[parked] = None
         self._by_authority.setdefault(authority, []).append(parked)
 
@@ -75,10 +76,15 @@ class UpstreamPool:
         wire, _ = self._remove(parked)
         wire.abort()
 
+    def prune(self, allowed: Callable[[Authority, str], bool]) -> None:
+        """Close those whose authority or address is not allowed."""
+        for parked in list(self._idle):
+            if not allowed(parked.authority, parked.address):
+                self.discard(parked)
+
     def close(self) -> None:
         """Close all."""
-        for parked in list(self._idle):
-            self.discard(parked)
+        self.prune(lambda authority, address: False)
 
     def _remove(self, parked: _Parked) -> tuple[Wire, str]:
         del self._idle[parked]

@@ -10,9 +10,17 @@ Written by format, not by a dict and ``json.dumps``: 1 against 3.5 us a line.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING
+
+from jobgate.config.host import Host, host_text
+
+from .errors import Reason
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
 
 MAX_VALUE_CHARS = 300
 """Longest value: a rule of a 253 octet name with dot and port fits."""
@@ -23,71 +31,61 @@ def timestamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def decision_line(
-    ts: str,
-    *,
-    id: str,
-    job: str,
-    client: str,
-    kind: str | None,
-    method: str | None,
-    host: str | None,
-    port: int | None,
-    allowed: bool,
-    reason: str | None,
-    rule: str | None,
-    dropped: Sequence[str] = (),
-) -> bytes:
-    """Say what was asked for and decided; ``kind`` to ``port`` are None for a head that did not parse.
+def bare_host(host: Host) -> str:
+    """Write a host as it stands alone, IPv6 without brackets."""
+    return host_text(host).strip("[]")
 
-    ``dropped``, only there if some were: addresses of the name that no job may reach.
+
+def decision_line(ts: str, exchange: Exchange) -> bytes:
+    """Say what was asked for and decided.
+
+    ``kind`` to ``port`` are null for a head that did not parse. ``would`` is only there where
+    report mode let pass what ``reason`` refuses, ``dropped`` only where the name has addresses
+    that no job may reach.
     """
-    extra = f',"dropped":{json.dumps(list(dropped), separators=(",", ":"))}' if dropped else ""
+    e = exchange
+    kind, host, port = (None, None, None) if e.target is None else e.target
+    reason, verdict, extra = e.refused, "deny", ""
+    if reason is None:
+        reason, verdict = e.would_refuse, "allow"
+        extra = "" if reason is None else ',"would":"deny"'
+    if e.dropped:
+        extra += f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(id)},"job":{_text(job)},"client":{_text(client)},'
-        f'"kind":{_text(kind)},"method":{_text(method)},"host":{_text(host)},"port":{_number(port)},'
-        f'"decision":"{"allow" if allowed else "deny"}","reason":{_text(reason)},"rule":{_text(rule)}'
-        f"{extra}}}\n"
+        f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(e.id)},"job":{_text(e.job_id)},'
+        f'"client":{_text(e.client)},"kind":{_text(kind)},"method":{_text(e.method or None)},'
+        f'"host":{_host(host)},"port":{"null" if port is None else port},"decision":"{verdict}",'
+        f'"reason":{_reason(reason)},"rule":{_text(e.rule)}{extra}}}\n'
     ).encode("ascii")
 
 
-def close_line(
-    ts: str,
-    *,
-    id: str,
-    job: str,
-    address: str | None,
-    status: int | None,
-    reason: str,
-    bytes_up: int,
-    bytes_down: int,
-    duration_s: float,
-    dns_s: float,
-    connect_s: float,
-    wait_up_s: float,
-    wait_down_s: float,
-    sni: str | None = None,
-    ech: bool = False,
-) -> bytes:
-    """Say how it ended; ``address`` is None if nothing was dialled, ``status`` if nothing was answered.
+def close_line(ts: str, exchange: Exchange) -> bytes:
+    """Say how it ended.
 
-    ``sni``, only there if it is another name than the tunnel's: what the ClientHello in it names.
-    ``ech``, only there if true: the ClientHello has an encrypted part.
+    ``address`` is null if nothing was dialled, ``status`` if nothing was answered. Only there
+    where it says something: ``sni``, what the ClientHello names if that is another name than
+    the tunnel's; ``ech``, it has an encrypted part; ``would``, why the tunnel would have been
+    closed after it, were the policy not in report mode.
     """
-    extra = f',"sni":{_text(sni)}' if sni is not None else ""
-    if ech:
+    e = exchange
+    is_other = e.server_name is not None and e.target is not None and e.server_name != e.target.host
+    extra = f',"sni":{_host(e.server_name)}' if is_other else ""
+    if e.ech:
         extra += ',"ech":true'
+    if e.would_end is not None:
+        extra += f',"would":{_reason(e.would_end)}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(id)},"job":{_text(job)},"address":{_text(address)},'
-        f'"status":{_number(status)},"reason":{_text(reason)},"bytes_up":{bytes_up},"bytes_down":{bytes_down},'
-        f'"duration_s":{duration_s:.6f},"dns_s":{dns_s:.6f},"connect_s":{connect_s:.6f},'
-        f'"wait_up_s":{wait_up_s:.6f},"wait_down_s":{wait_down_s:.6f}{extra}}}\n'
+        f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(e.id)},"job":{_text(e.job_id)},'
+        f'"address":{_text(e.address)},"status":{"null" if e.status is None else e.status},'
+        f'"reason":{_reason(e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
+        f'"duration_s":{e.duration_s:.6f},"dns_s":{e.dns_s:.6f},"connect_s":{e.connect_s:.6f},'
+        f'"wait_up_s":{e.wait_up_s:.6f},"wait_down_s":{e.wait_down_s:.6f}{extra}}}\n'
     ).encode("ascii")
 
 
-def ready_line(ts: str, listen: Mapping[str, str]) -> bytes:
-    """Say where each job's listener accepts."""
-    record = {"v": 1, "ts": ts, "event": "ready", "listen": dict(listen)}
+def ready_line(ts: str, listen: Mapping[str, str], besides: Mapping[str, object]) -> bytes:
+    """Say where each job's listener accepts, and where the gateway listens besides, by its own keys."""
+    record = {"v": 1, "ts": ts, "event": "ready", "listen": dict(listen), **besides}
     return (json.dumps(record, separators=(",", ":")) + "\n").encode("ascii")
 
 
@@ -96,11 +94,21 @@ def dropped_line(ts: str, lines: int, job: str | None) -> bytes:
     return f'{{"v":1,"ts":"{ts}","event":"dropped","job":{_text(job)},"lines":{lines}}}\n'.encode("ascii")
 
 
+def event_line(ts: str, event: str, fields: Mapping[str, object]) -> bytes:
+    """Say that something happened to the gate itself; the fields are the operator's, or ids, and bounded."""
+    record = {"v": 1, "ts": ts, "event": event, **fields}
+    return (json.dumps(record, separators=(",", ":")) + "\n").encode("ascii")
+
+
 def _text(value: str | None) -> str:
     if value is None:
         return "null"
     return encode_basestring_ascii(value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS])
 
 
-def _number(value: int | None) -> str:
-    return "null" if value is None else str(value)
+def _host(host: Host | None) -> str:
+    return "null" if host is None else _text(bare_host(host))
+
+
+def _reason(reason: Reason | None) -> str:
+    return "null" if reason is None else f'"{reason.token}"'

@@ -3,8 +3,11 @@
 Read at most one window; wait for its tokens in the job's fair queue; write; wait
 until the write is taken; read again. Tokens are charged for bytes already held,
 before they are passed on: an idle connection gets nothing for nothing, and a full
-bucket or a slow reader turns into TCP back-pressure. A job without a limit has no
-lane and skips the queue.
+bucket or a slow reader turns into TCP back-pressure. So whoever asks for tokens can use
+them: nobody waits in the queue whose target is blocked.
+
+Bulk is not read at all where nothing looks at it: once a read of a tunnel was full, what the
+kernel holds is paid for while it lies there, and spliced.
 
 No task and no future per piece: everything here runs in the wires' callbacks.
 """
@@ -14,11 +17,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Protocol
 
 from jobgate.ratelimit.fair import Lane
 
+from .content import Framing
+from .splice import OWN, Splicer
 from .wire import Wire
+
+#: Spliced without a turn of the loop in between: other connections wait as long.
+PIECES_IN_A_ROW = 4
 
 
 class End(Enum):
@@ -31,44 +38,27 @@ class End(Enum):
     INVALID = auto()  #: the source broke its framing
 
 
-class Framing(Protocol):
-    """Reads one content out of a stream and writes it as the other side wants it (``content.py``)."""
-
-    #: The content is whole.
-    done: bool
-    #: How many bytes of the last ``feed`` belonged to the content.
-    consumed: int
-
-    def feed(self, data: memoryview) -> Sequence[bytes | memoryview]:
-        """Take bytes as they came.
-
-        Returns:
-            What to send on; views are valid until the next call.
-
-        Raises:
-            ValueError: The framing is broken.
-        """
-
-
 class Relay:
     """One direction of a tunnel or of an exchange.
 
     Args:
         source: Wire to read.
         target: Wire to write.
-        lane: This connection's place in the job's queue; ``None`` without a limit.
-        piece_bytes: The most that is charged and passed on at once.
+        lane: This connection's place in the job's queue.
         framing: ``None`` moves every byte until FIN, as a tunnel does.
         preface: Already paid; written in front, in one piece with what follows when that is there.
+        splicer: By default that of the thread. Content with framing is always read.
     """
 
     __slots__ = (
+        "_asked_bytes",
         "_framing",
         "_held",
+        "_is_bulk",
         "_lane",
-        "_piece_bytes",
         "_preface",
         "_source_end",
+        "_splicer",
         "end",
         "error",
         "moved_bytes",
@@ -82,10 +72,10 @@ class Relay:
         source: Wire,
         target: Wire,
         *,
-        lane: Lane | None,
-        piece_bytes: int,
+        lane: Lane,
         framing: Framing | None = None,
         preface: bytes = b"",
+        splicer: Splicer | None = None,
     ) -> None:
         self.source = source
         self.target = target
@@ -94,9 +84,11 @@ class Relay:
         #: What the framing said of an invalid content.
         self.error: ValueError | None = None
         self._lane = lane
-        self._piece_bytes = piece_bytes
+        self._asked_bytes = 0
         self._framing = framing
         self._preface = preface
+        self._splicer = (splicer or OWN.splicer) if framing is None else None
+        self._is_bulk = False
         self._held = memoryview(b"")
         self._source_end: End | None = None
         #: Called once, at the end.
@@ -108,7 +100,7 @@ class Relay:
         self._held = memoryview(bytes(self.source.take_inbox()))
         self._source_end = End.EOF if self.source.at_eof else None
         is_whole = self._framing is not None and self._framing.done
-        if self._preface and (is_whole or not self._held or self._lane is not None):
+        if self._preface and (is_whole or not self._held):
             self._write(())
         if is_whole:
             self.source.inbox += self._held
@@ -118,6 +110,11 @@ class Relay:
             self.lost()
         if self.end is None:
             self._go_on()
+        if self._preface and self.end is None:  # what follows it waits
+            self._write(())
+            if self.target.blocked:
+                self._lane.cancel()
+                self._wait_for_room()
 
     async def wait(self) -> End:
         """Wait for the end."""
@@ -137,19 +134,24 @@ class Relay:
 
     def data(self, view: memoryview) -> None:
         """Take a piece: pass it on now when tokens are there, else hold it and stop reading."""
-        if self._lane is None or self._lane.request(len(view), self._granted):
-            self._pass(view)
-            if self.target.blocked and self.end is None:
-                self._wait_for_room()
-        else:
+        self._is_bulk = len(view) >= self._lane.piece_bytes and self._splicer is not None
+        if not self._lane.request(len(view), self._granted):
             self._held = memoryview(bytes(view))
+            self._asked_bytes = len(view)
             self.source.pause_reading()
+            return
+        self._pass(view)
+        if self.end is None:
+            if self.target.blocked:
+                self._wait_for_room()
+            elif self._is_bulk:
+                self._splice_queued()
 
     def eof(self) -> None:
         """Note the end; it is passed on behind what is held."""
         self._source_end = End.EOF
-        if not self._held and not self.target.blocked:
-            self._source_done()
+        if not self._held and not self.target.blocked and self.end is None:
+            self._finish(End.EOF)
 
     def lost(self) -> None:
         """End: the source was reset. What is held is thrown away, unless framing may find it to be whole."""
@@ -164,7 +166,10 @@ class Relay:
     def _granted(self) -> None:
         """Go on: the queue has given the tokens of the piece that waited."""
         if self.end is None:
-            self._pass_held()
+            if self._held:
+                self._pass_held(self._asked_bytes)
+            else:
+                self._splice(self._asked_bytes)
             self._go_on()
 
     def _go_on(self) -> None:
@@ -173,26 +178,69 @@ class Relay:
             if self.target.blocked:
                 self._wait_for_room()
                 return
-            n = min(len(self._held), self._piece_bytes)
-            if self._lane is not None and not self._lane.request(n, self._granted):
+            n = min(len(self._held), self._lane.piece_bytes)
+            if not self._lane.request(n, self._granted):
+                self._asked_bytes = n
                 self.source.pause_reading()
                 return
-            self._pass_held()
+            self._pass_held(n)
         if self.end is not None:
             return
         if self.target.blocked:
             self._wait_for_room()
         elif self._source_end is not None:
-            self._source_done()
+            self._finish(self._source_end)
+        elif self._is_bulk:
+            self._splice_queued()
         else:
             self.source.resume_reading()
+
+    def _splice_queued(self) -> None:
+        """Pass on what the kernel holds, piece by piece, while tokens and room are there; then read again.
+
+        An end or a reset is behind it, and is for the loop to see.
+        """
+        for _ in range(PIECES_IN_A_ROW):
+            if self._splicer is None or self.source.is_lost or self.target.is_lost:
+                break
+            n = min(self._splicer.queued(self.source.sock), self._lane.piece_bytes)
+            if n == 0:
+                break
+            if not self._lane.request(n, self._granted):
+                self._asked_bytes = n
+                self.source.pause_reading()
+                return
+            if not self._splice(n):
+                break
+            if self.target.blocked:
+                self._wait_for_room()
+                return
+        if self.end is None:
+            self.source.resume_reading()
+
+    def _splice(self, paid_bytes: int) -> bool:
+        """Move a piece whose tokens are paid, and give back what did not come; say whether anything did."""
+        assert self._splicer is not None  # noqa: S101 (for the type checker)
+        try:
+            taken, rest = self._splicer.move(self.source.sock, self.target.sock, paid_bytes)
+        except OSError as error:
+            self._lane.give_back(paid_bytes)
+            self.source.error = self.source.error or error
+            self._finish(End.SOURCE_LOST)
+            return False
+        if taken < paid_bytes:
+            self._lane.give_back(paid_bytes - taken)
+        self.moved_bytes += taken
+        if rest:
+            self.target.write(rest)
+        return taken > 0
 
     def _wait_for_room(self) -> None:
         self.source.pause_reading()
         self.target.on_writable = self._go_on
 
-    def _pass_held(self) -> None:
-        piece, self._held = self._held[: self._piece_bytes], self._held[self._piece_bytes :]
+    def _pass_held(self, n: int) -> None:
+        piece, self._held = self._held[:n], self._held[n:]
         self._pass(piece)
 
     def _pass(self, view: memoryview) -> None:
@@ -224,21 +272,15 @@ class Relay:
     def _return(self, rest: memoryview) -> None:
         """Give back what lies behind the content: bytes to the source's inbox, tokens to the bucket."""
         if rest:
-            if self._lane is not None:
-                self._lane.give_back(len(rest))
+            self._lane.give_back(len(rest))
             self.source.inbox += rest
         if self._held:
             self.source.inbox += self._held
 
-    def _source_done(self) -> None:
-        if self.end is None and self._source_end is not None:
-            self._finish(self._source_end)
-
     def _finish(self, end: End) -> None:
         self.end = end
         self._held = memoryview(b"")
-        if self._lane is not None:
-            self._lane.cancel()
+        self._lane.cancel()
         if self.source.reader is self:
             self.source.reader = None
         if self.target.on_writable == self._go_on:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from .decision import Decision, Target, explain
-from .errors import ProxyError, Reason
+from .errors import BadRequest, ProxyError, Reason
 from .head import RequestHead
 from .headers import field_value
 
@@ -32,6 +33,7 @@ _PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
     405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     408: "Request Timeout",
     413: "Content Too Large",
     414: "URI Too Long",
@@ -58,6 +60,10 @@ _ANSWERS = {
         403, "destination_ip_prohibited", "This name leads only to addresses that no job may reach."
     ),
     Reason.SELF: _Answer(403, "proxy_loop_detected", "This address is the gate itself."),
+    Reason.QUOTA: _Answer(403, _DENIED, "The job has used up its quota."),
+    Reason.EXPIRED: _Answer(403, _DENIED, "The job's time is over."),
+    Reason.UNKNOWN_JOB: _Answer(403, _DENIED, "There is no such job here, or no more."),
+    Reason.AUTH: _Answer(407, _DENIED, "The request does not show whose it is."),
     Reason.METHOD: _Answer(405, _REQUEST_ERROR, "This method is not served through the gate."),
     Reason.METHOD_UNKNOWN: _Answer(501, _REQUEST_ERROR, "This method is not known."),
     Reason.TRANSFER_CODING: _Answer(501, _REQUEST_ERROR, "The only transfer coding understood is chunked."),
@@ -84,6 +90,8 @@ _ANSWERS = {
 
 #: RFC 9110 §10.2.1; TRACE is the one registered method that is refused.
 _ALLOW = "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT\r\n"
+#: RFC 9110 §11.7.1, RFC 7617 §2: what a client has to be told to send credentials, or other ones.
+_CHALLENGE = 'Proxy-Authenticate: Basic realm="jobgate"\r\n'
 _WEIGHT_ZERO = re.compile(rb"q=0(?:\.0{0,3})?")
 
 
@@ -129,6 +137,8 @@ def reply(error: ProxyError, request: RequestHead | None, *, close: bool, note: 
     )
     if answer.status == 405:
         fields += _ALLOW
+    if answer.status == 407:
+        fields += _CHALLENGE
     if answer.status in (429, 503):
         fields += f"Retry-After: {max(1, math.ceil(error.retry_after_s))}\r\n"
     if as_json:
@@ -139,6 +149,19 @@ def reply(error: ProxyError, request: RequestHead | None, *, close: bool, note: 
     phrase = f"{_PHRASES[answer.status]} (jobgate: {token})"
     head = _head(answer.status, phrase, fields, body, as_json=as_json, close=close)
     return head if request is not None and request.method == b"HEAD" else head + body
+
+
+def own_page(
+    request: RequestHead, path: bytes, denials: Iterable[Mapping[str, object]]
+) -> Callable[..., bytes]:
+    """Find the writer of what a job asks the gate itself for: its own recent refusals.
+
+    Raises:
+        BadRequest: It asks for anything else.
+    """
+    if request.method != b"GET" or path != b"/denials":
+        raise BadRequest('This name serves only "GET http://jobgate.internal/denials".')
+    return partial(denials_reply, denials)
 
 
 def denials_reply(denials: Iterable[Mapping[str, object]], *, close: bool) -> bytes:

@@ -2,7 +2,9 @@
 
 The caller has decided that the name is allowed; nothing else may be resolved, and
 addresses are never looked up backwards. Both families are asked together, once per
-name however many wait for it. Search lists and ``ndots`` do not exist here.
+name however many wait for it. When one is late, the other's addresses are handed out
+as an incomplete answer; its query goes on and completes what is known. Search lists
+and ``ndots`` do not exist here.
 
 Source: RFC 1035, RFC 2308, RFC 6761 §6.3 (``localhost``), RFC 8305 §3.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +33,7 @@ HOSTS_PATH = Path("/etc/hosts")
 RESOLV_CONF_PATH = Path("/etc/resolv.conf")
 
 # How long the other family is waited for once one has brought addresses, besides a whole
-# first try: one lost datagram must not hide a family. RFC 8305 §3 says 50 ms after A;
+# first try: one lost datagram must not delay a family. RFC 8305 §3 says 50 ms after A;
 # longer here, since the answer is cached, a host without IPv6 needs the A, and a host that
 # has only NAT64 needs the AAAA, which its DNS64 makes from two queries of its own.
 RESOLUTION_DELAY_S = 0.3
@@ -41,18 +44,32 @@ LATER_TRY = 0.4
 
 
 class Resolution(NamedTuple):
-    """Addresses of a name, not vetted, at least one; ``queried`` if name servers were waited for."""
+    """Addresses of a name, not vetted, at least one.
+
+    Args:
+        queried: Name servers were waited for.
+        missing: Why those of one family are not among them: it failed, or is late
+            (``dns-timeout``); ``None``: these are all.
+    """
 
     addresses: tuple[Address, ...]
     queried: bool
+    missing: Reason | None = None
 
 
 class _Flight:
-    """One resolution under way, and how many wait for it."""
+    """One resolution under way.
 
-    __slots__ = ("task", "waiters")
+    Attributes:
+        early: The answer without the family that is late; stays open where none is.
+        task: Ends with the whole answer.
+        waiters: How many wait for either.
+    """
 
-    def __init__(self, task: asyncio.Task[Answer]) -> None:
+    __slots__ = ("early", "task", "waiters")
+
+    def __init__(self, early: asyncio.Future[Answer], task: asyncio.Task[Answer]) -> None:
+        self.early = early
         self.task = task
         self.waiters = 0
 
@@ -90,33 +107,54 @@ class Resolver:
         self._flights: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._closed = False
+        #: Names asked for at name servers, by what came of it: ``answered`` or the reason.
+        self.outcomes: Counter[str] = Counter()
 
-    def lookup(self, name: Name) -> tuple[Address, ...] | None:
+    @property
+    def asking(self) -> int:
+        """Names that are being asked for."""
+        return len(self._flights)
+
+    @property
+    def remembered(self) -> int:
+        """Names whose answers are kept."""
+        return len(self._cache)
+
+    def lookup(self, name: Name) -> Resolution | None:
         """Return the addresses that are known without waiting, ``None`` if there are none."""
         known = self._known(name)
-        return None if known is None else known.addresses or None
+        if known is None or not known.addresses:
+            return None
+        return Resolution(known.addresses, False, known.reason)
 
-    def cached(self, name: Name) -> bool:
+    def cached(self, name: Name, *, whole: bool = False) -> bool:
         """Whether ``resolve`` would end without a query, well or not."""
-        return self._known(name) is not None
+        return self._known(name, whole=whole) is not None
 
-    async def resolve(self, name: Name) -> Resolution:
+    def pending(self, name: Name) -> bool:
+        """Whether a query for the name is under way: a family that is missing may still come."""
+        return name in self._flights
+
+    async def resolve(self, name: Name, *, whole: bool = False) -> Resolution:
         """Return the addresses of an allowed name.
 
         A call that is cancelled does not disturb others that wait for the same name.
+
+        Args:
+            whole: Wait for a family that is late, too, until it has come or failed.
 
         Raises:
             ProxyError: ``dns-nxdomain`` (no such name, or no address of it),
                 ``dns-failure`` (every server refused or failed), ``dns-timeout``,
                 ``draining`` (the resolver was closed).
         """
-        answer = self._known(name)
+        answer = self._known(name, whole=whole)
         queried = answer is None
         if answer is None:
-            answer = await self._flown(name)
-        if answer.reason is not None:
+            answer = await self._flown(name, whole)
+        if answer.reason is not None and not answer.addresses:
             raise ProxyError(answer.reason, answer.detail)
-        return Resolution(answer.addresses, queried)
+        return Resolution(answer.addresses, queried, answer.reason)
 
     async def close(self) -> None:
         """Give up all resolutions under way; afterwards nothing is asked any more."""
@@ -126,7 +164,7 @@ class Resolver:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _known(self, name: Name) -> Answer | None:
+    def _known(self, name: Name, *, whole: bool = False) -> Answer | None:
         addresses = self._hosts.get(name)
         if addresses is None:
             addresses = self._hosts_file.value().get(name)
@@ -134,55 +172,66 @@ class Resolver:
             return Answer(addresses)
         if addresses is not None or name == "localhost" or name.endswith(".localhost"):
             return Answer((), 0.0, Reason.DNS_NXDOMAIN, f"The name {name} has no address in the hosts table.")
-        return self._cache.get(name, self._clock())
+        known = self._cache.get(name, self._clock())
+        return None if whole and known is not None and known.is_incomplete else known
 
-    async def _flown(self, name: Name) -> Answer:
-        """Wait for the one resolution of the name; the last who stops waiting ends it."""
+    async def _flown(self, name: Name, whole: bool) -> Answer:
+        """Wait for the one resolution of the name; the last who stops waiting for any answer ends it."""
         if self._closed:
             raise _closed()
         flight = self._flights.get(name) or self._start(name)
         flight.waiters += 1
         try:
-            await asyncio.wait({flight.task})
+            awaited = {flight.task} if whole else {flight.task, flight.early}
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             flight.waiters -= 1
-            if flight.waiters == 0:
+            if flight.waiters == 0 and not flight.early.done():
                 flight.task.cancel()
-                del self._flights[name]
+                self._land(name, flight)
         if flight.task.cancelled():
             raise _closed()
-        return flight.task.result()
+        return flight.task.result() if flight.task.done() else flight.early.result()
 
     def _start(self, name: Name) -> _Flight:
-        task = asyncio.create_task(self._query(name), name="jobgate-resolve")
+        early: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._query(name, early), name="jobgate-resolve")
+        flight = self._flights[name] = _Flight(early, task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        flight = self._flights[name] = _Flight(task)
+        task.add_done_callback(lambda _: self._land(name, flight))
         return flight
 
-    async def _query(self, name: Name) -> Answer:
+    def _land(self, name: Name, flight: _Flight) -> None:
+        """Forget a flight that is over; another one of the same name may have begun."""
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+
+    async def _query(self, name: Name, early: asyncio.Future[Answer]) -> Answer:
+        """Ask for both families; give the addresses of one to ``early`` when the other is late."""
         servers = self._servers or self._resolv_conf.value()
-        ipv4, ipv6 = await self._both_families(name, servers)
+        async with asyncio.TaskGroup() as group:
+            ipv4, ipv6 = (
+                group.create_task(ask_servers(name, kind, servers, self._timeout_s), name=f"jobgate-{kind}")
+                for kind in (RecordType.A, RecordType.AAAA)
+            )
+            done, late = await asyncio.wait({ipv4, ipv6}, return_when=asyncio.FIRST_COMPLETED)
+            if late and done.pop().result().addresses:
+                _, late = await asyncio.wait(late, timeout=self._resolution_delay_s)
+                if late:
+                    early.set_result(self._learned(name, _so_far(ipv4), _so_far(ipv6)))
+        answer = self._learned(name, ipv4.result(), ipv6.result())
+        self.outcomes["answered" if answer.reason is None else answer.reason.token] += 1
+        return answer
+
+    def _learned(self, name: Name, ipv4: Reply, ipv6: Reply) -> Answer:
         answer = combine(name, ipv4, ipv6)
         self._cache.put(name, answer, self._clock())
         return answer
 
-    async def _both_families(self, name: Name, servers: Sequence[Endpoint]) -> tuple[Reply, Reply]:
-        tasks = [
-            asyncio.create_task(ask_servers(name, kind, servers, self._timeout_s), name=f"jobgate-{kind}")
-            for kind in (RecordType.A, RecordType.AAAA)
-        ]
-        try:
-            done, late = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if late:
-                first = done.pop().result()
-                await asyncio.wait(late, timeout=self._resolution_delay_s if first.addresses else None)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        ipv4, ipv6 = (Reply(Outcome.TIMED_OUT) if task.cancelled() else task.result() for task in tasks)
-        return ipv4, ipv6
+
+def _so_far(asking: asyncio.Task[Reply]) -> Reply:
+    return asking.result() if asking.done() else Reply(Outcome.TIMED_OUT)
 
 
 async def ask_servers(name: str, kind: RecordType, servers: Sequence[Endpoint], timeout_s: float) -> Reply:

@@ -18,12 +18,22 @@ import struct
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from .buffers import bound_receive_buffer, bound_unsent
+
 #: A lingering close reads on for this long, so that a refusal is not lost to a reset (RFC 9112 §9.6).
 LINGER_S = 2.0
 #: … and throws away at most this much.
 LINGER_BYTES = 1 << 20
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Window(Protocol):
+    """What a wire reads into; a direction whose rate may change meanwhile."""
+
+    @property
+    def window(self) -> memoryview:
+        """What the next read may fill."""
 
 
 class Reader(Protocol):
@@ -44,7 +54,7 @@ class Wire(asyncio.BufferedProtocol):
 
     Args:
         sock: Connected, non-blocking; owned by the wire from now on.
-        window: What one read may fill: a view of the gate's scratch buffer.
+        source: Has the window that one read may fill, of the gate's scratch buffer.
         inbox_limit_bytes: Reading pauses when the inbox holds this much.
     """
 
@@ -53,9 +63,9 @@ class Wire(asyncio.BufferedProtocol):
         "_fin_wanted",
         "_inbox_limit_bytes",
         "_loop",
+        "_source",
         "_transport",
         "_waiter",
-        "_window",
         "at_eof",
         "blocked",
         "error",
@@ -70,7 +80,7 @@ class Wire(asyncio.BufferedProtocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, sock: socket.socket, window: memoryview, inbox_limit_bytes: int) -> None:
+    def __init__(self, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> None:
         self.sock = sock
         self.inbox = bytearray()
         self.reader: Reader | None = None
@@ -82,7 +92,7 @@ class Wire(asyncio.BufferedProtocol):
         #: A failed write ends the sending side alone: an answer may have come before the reset.
         self.is_answering = False
         self.error: OSError | None = None
-        self._window = window
+        self._source = source
         self._inbox_limit_bytes = inbox_limit_bytes
         self._fin_wanted = False
         self._closing = False
@@ -90,13 +100,24 @@ class Wire(asyncio.BufferedProtocol):
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
 
     @classmethod
-    async def open(cls, sock: socket.socket, window: memoryview, inbox_limit_bytes: int) -> Wire:
+    async def open(cls, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> Wire:
         """Wrap a connected socket, of either leg: without TLS the loop makes no difference."""
-        wire = cls(sock, window, inbox_limit_bytes)
+        wire = cls(sock, source, inbox_limit_bytes)
         await wire._loop.connect_accepted_socket(lambda: wire, sock)
         return wire
 
     # --- reading -------------------------------------------------------------------
+
+    def read_for(self, source: Window, receive_buffer_bytes: int | None) -> None:
+        """Read for the job that the connection turned out to be of.
+
+        Args:
+            source: Its window.
+            receive_buffer_bytes: Bound of the kernel's buffer; ``None``: as the kernel likes.
+        """
+        self._source = source
+        if not self.is_lost:
+            bound_receive_buffer(self.sock, receive_buffer_bytes)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport; any byte that the kernel does not take at once is reported."""
@@ -106,14 +127,14 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer the window: one read is never larger, whatever the loop would like."""
-        return self._window
+        return self._source.window
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass a piece to the reader, or keep it in the inbox."""
         if self.reader is not None:
-            self.reader.data(self._window[:nbytes])
+            self.reader.data(self._source.window[:nbytes])
             return
-        self.inbox += self._window[:nbytes]
+        self.inbox += self._source.window[:nbytes]
         if len(self.inbox) >= self._inbox_limit_bytes:
             self._transport.pause_reading()
         self._wake()
@@ -218,6 +239,11 @@ class Wire(asyncio.BufferedProtocol):
         """
         while self.blocked and not self.is_lost:
             await self._wait(deadline)
+
+    def bound_unsent(self, size_bytes: int | None) -> None:
+        """Bound what the kernel keeps for a peer that does not read; ``None``: as it likes."""
+        if not self.is_lost:
+            bound_unsent(self.sock, size_bytes)
 
     def send_fin(self) -> None:
         """End the sending side, behind everything written; reading goes on."""

@@ -33,8 +33,10 @@ def default_chunk_bytes(burst_bytes: int, cap_bytes: int) -> int:
 class TokenBucket:
     """Releases at most ``burst + rate x t`` bytes in any time ``t``. Starts full.
 
-    A clock that goes back gives no credit until it has caught up; one that jumps
-    forward gives at most one burst.
+    What is larger than the burst is released by a full bucket and leaves a debt that the
+    next bytes wait for: so a rate may be lowered while larger pieces are held, and the bound
+    is exceeded by that piece's excess at most. A clock that goes back gives no credit until
+    it has caught up; one that jumps forward gives at most one burst.
 
     Args:
         rate_bytes_per_s: Positive and finite; "unlimited" is for the caller, who needs no bucket.
@@ -58,7 +60,7 @@ class TokenBucket:
         return f"<TokenBucket {self._level:.0f}/{self.burst_bytes} bytes, {self.rate_bytes_per_s:g} bytes/s>"
 
     def level(self, now: float) -> float:
-        """Tokens there at ``now``, in bytes."""
+        """Tokens there at ``now``, in bytes; below zero is a debt."""
         elapsed_s = now - self._updated_at
         if elapsed_s > 0.0:
             self._updated_at = now
@@ -67,30 +69,32 @@ class TokenBucket:
         return self._level
 
     def take(self, n: int, now: float) -> bool:
-        """Take all ``n`` tokens, or none and return False.
-
-        Raises:
-            ValueError: ``n`` is negative or above the burst, so that it could never be granted.
-        """
-        self._check_size(n)
-        if self.level(now) < n:
+        """Take all ``n`` tokens, or none and return False."""
+        # As ``level`` does, without the call: this is the way of every piece.
+        level, elapsed_s = self._level, now - self._updated_at
+        if elapsed_s > 0.0:
+            self._updated_at = now
+            level += elapsed_s * self.rate_bytes_per_s
+            if level > self.burst_bytes:
+                level = float(self.burst_bytes)
+        if level < n and level < self.burst_bytes:
+            self._level = level
             return False
-        self._level -= n
+        self._level = level - n
         return True
 
     def delay_s(self, n: int, now: float) -> float:
-        """Seconds from ``now`` until ``n`` tokens are there, if nobody takes any.
-
-        Raises:
-            ValueError: As for ``take``.
-        """
-        self._check_size(n)
-        missing = n - self.level(now)
+        """Seconds from ``now`` until ``n`` tokens can be taken, if nobody takes any."""
+        missing = min(n, self.burst_bytes) - self.level(now)
         return missing / self.rate_bytes_per_s if missing > 0.0 else 0.0
 
     def give_back(self, n: int) -> None:
         """Return ``n`` tokens that were taken and not used; never fills above the burst."""
         self._level = min(self._level + n, float(self.burst_bytes))
+
+    def drain(self, now: float) -> None:
+        """Throw away what is there: the rate begins with nothing saved."""
+        self._level = min(self.level(now), 0.0)
 
     def set_rate(self, rate_bytes_per_s: float, burst_bytes: int, now: float) -> None:
         """Go on with another rate and burst: time until ``now`` counts at the old rate.
@@ -105,10 +109,6 @@ class TokenBucket:
         self._level = min(self.level(now), float(burst_bytes))
         self.rate_bytes_per_s = rate_bytes_per_s
         self.burst_bytes = burst_bytes
-
-    def _check_size(self, n: int) -> None:
-        if not 0 <= n <= self.burst_bytes:
-            raise ValueError(f"asked for {n} bytes, expected 0 to {self.burst_bytes} (the burst)")
 
 
 def _check(rate_bytes_per_s: float, burst_bytes: int) -> None:

@@ -17,11 +17,15 @@ import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from .bucket import TokenBucket
 from .pacer import Pacer
+from .quota import ByteQuota
+from .supply import Supply, Upper
 
 QUIET_BYTES = 32 * 1024
 """What a quiet connection may send ahead of busy ones: a TLS handshake and a small answer."""
+
+DEFAULT_PIECE_BYTES = 64 * 1024
+"""Read at once without a rate: larger reads save no time that could be measured."""
 
 _COMPACT_MIN = 64
 
@@ -47,6 +51,11 @@ class Lane:
         return f"<Lane {state}, waited {self.waited_s:.3f} s>"
 
     @property
+    def piece_bytes(self) -> int:
+        """The most to ask for at once, at the rate of now."""
+        return self._queue.supply.piece_bytes
+
+    @property
     def waiting(self) -> bool:
         """Whether a request waits for its grant."""
         return self._seq != 0
@@ -56,14 +65,45 @@ class Lane:
 
         Returns:
             True: granted, ``granted`` is not called. False: ``granted`` is called once,
-            later, unless the request is cancelled; never from inside this call.
-            It may call any method of any lane.
+            later, unless the request is cancelled or the quota is spent; never from inside
+            this call. It may call any method of any lane.
 
         Raises:
-            ValueError: ``n`` is not between 1 and the burst.
+            ValueError: ``n`` is below 1.
             RuntimeError: A request of this lane is waiting.
         """
-        return self._queue._request(self, n, granted)
+        if n < 1:
+            raise ValueError(f"asked for {n} bytes, expected at least 1")
+        if self._seq:
+            raise RuntimeError("the lane already waits for a grant")
+        queue = self._queue
+        supply, heap = queue.supply, queue._heap
+        if supply.free and not heap:  # as ``take`` does, without a clock and a turn
+            quota = supply.quota
+            moved_bytes = quota.moved_bytes + n
+            if moved_bytes <= quota.most_bytes:
+                quota.moved_bytes = moved_bytes
+                return True
+        now = queue._clock()
+        start = self._finish
+        quiet = queue._virtual - QUIET_BYTES
+        if start < quiet:
+            start = quiet
+            self._ahead_until = queue._virtual
+        is_first = not heap or start < heap[0][0]
+        if is_first and supply.take(n, now):
+            queue._account(self, start, n)
+            if heap and not queue._serving:  # who was first before asks anew
+                queue._schedule(now)
+            return True
+        self._size, self._since, self._granted = n, now, granted
+        self._seq = queue._next_seq
+        queue._next_seq += 1
+        queue.waiting += 1
+        heappush(heap, (start, self._seq, self))
+        if is_first and not queue._serving:
+            queue._schedule(now)
+        return False
 
     def cancel(self) -> None:
         """Withdraw the waiting request, if there is one; its tokens were never taken."""
@@ -88,46 +128,92 @@ class FairQueue:
     2 x (chunk + ``QUIET_BYTES``) for each waiting lane.
 
     Args:
-        bucket: The rate and the burst, shared by the lanes.
+        rate_bytes_per_s: Shared by the lanes; ``math.inf`` grants every request at once.
+        burst_bytes: Of the token bucket, which begins full; without meaning for an infinite rate.
         pacer: Wakes the queue when tokens are there; its clock is the queue's clock.
+        cap_bytes: Most that one request is to ask for, at any rate.
+        quota: Counts what is granted, and may end it.
+        on_exhausted: Called once, soon, when the first byte over the quota was asked for.
+
+    Attributes:
+        waiting: Lanes that wait for a grant.
+        waited_s: Of all lanes, added up; a request that waits is counted at its end.
+
+    Raises:
+        ValueError: The rate or the burst is out of range.
     """
 
-    __slots__ = ("_bucket", "_clock", "_heap", "_next_seq", "_pacer", "_virtual", "waiting")
+    __slots__ = (
+        "_clock",
+        "_heap",
+        "_next_seq",
+        "_pacer",
+        "_serving",
+        "_virtual",
+        "supply",
+        "waited_s",
+        "waiting",
+    )
 
-    def __init__(self, bucket: TokenBucket, pacer: Pacer) -> None:
-        self._bucket = bucket
+    def __init__(
+        self,
+        rate_bytes_per_s: float,
+        burst_bytes: int,
+        pacer: Pacer,
+        *,
+        cap_bytes: int = DEFAULT_PIECE_BYTES,
+        quota: ByteQuota | None = None,
+        on_exhausted: Callable[[], None] | None = None,
+    ) -> None:
         self._pacer = pacer
         self._clock = pacer.clock
+        self.supply = Supply(
+            rate_bytes_per_s,
+            burst_bytes,
+            pacer.clock(),
+            cap_bytes=cap_bytes,
+            quota=quota if quota is not None else ByteQuota(),
+            on_upper=self._upper_granted,
+            on_exhausted=lambda: pacer.call_soon(on_exhausted or _nobody),
+        )
         # (start, seq, lane); a cancelled entry stays until it comes first, so the head is never one
         self._heap: list[tuple[float, int, Lane]] = []
         self._next_seq = 1
+        self._serving = False
         self._virtual = 0.0  # where a lane stands that gets its share, in bytes of one lane
-        self.waiting = 0  # lanes that wait for a grant
+        self.waiting = 0
+        self.waited_s = 0.0
 
     def __repr__(self) -> str:
-        return f"<FairQueue {self.waiting} waiting, {self._bucket!r}>"
-
-    @property
-    def bucket(self) -> TokenBucket:
-        """The rate and the burst; change them by ``set_rate``, which wakes the waiting ones in time."""
-        return self._bucket
+        return f"<FairQueue {self.waiting} waiting, {self.supply!r}>"
 
     def lane(self) -> Lane:
         """Add a connection. An idle lane costs nothing; cancel it to remove it."""
         return Lane(self)
 
     def set_rate(self, rate_bytes_per_s: float, burst_bytes: int) -> None:
-        """Change the rate for waiting and later requests.
+        """Change the rate for waiting and later requests; nothing is granted from inside this call.
 
-        The burst becomes at least the largest request that waits, which could never
-        be granted otherwise.
+        A rate where there was none begins with an empty bucket. The change makes no
+        tokens, so that who changes it often gives nothing away, and a busy job is at
+        its new rate with the next byte.
 
         Raises:
             ValueError: The rate or the burst is out of range.
         """
-        largest = max((lane._size for _, seq, lane in self._heap if lane._seq == seq), default=0)
-        self._bucket.set_rate(rate_bytes_per_s, max(burst_bytes, largest), self._clock())
-        self._reschedule()
+        self.supply.set_rate(rate_bytes_per_s, burst_bytes, self._clock())
+        self._schedule(self._clock())
+
+    def set_quota(self, max_bytes: int) -> None:
+        """Change the quota; what waits because it was spent goes on if it is larger now."""
+        self.supply.quota.set_limit(max_bytes)
+        self.supply.withdraw()
+        self._schedule(self._clock())
+
+    def set_upper(self, upper: Upper | None) -> None:
+        """Ask this lane of another queue, too, for every grant: this one is a part of that."""
+        self.supply.set_upper(upper)
+        self._schedule(self._clock())
 
     def serve(self, now: float) -> None:
         """Grant waiting requests in their order while their tokens are there (called by the pacer).
@@ -135,44 +221,26 @@ class FairQueue:
         An exception of a callback goes through to the caller; that request counts
         as granted, and the queue can be served again.
         """
-        heap, bucket = self._heap, self._bucket
-        while heap:
-            start, _, lane = heap[0]
-            if not bucket.take(lane._size, now):
-                return
-            granted = self._remove(lane, now)
-            self._account(lane, start, lane._size)
-            granted()
+        heap, supply = self._heap, self.supply
+        self._serving = True  # whoever called schedules the rest
+        try:
+            while heap and supply.take(heap[0][2]._size, now):
+                self._grant_first(now)()
+        finally:
+            self._serving = False
 
     def due(self, now: float) -> float | None:
-        """Time when the first request's tokens are there; None if nothing waits."""
-        if not self._heap:
-            return None
-        return now + self._bucket.delay_s(self._heap[0][2]._size, now)
+        """Time when the first request's tokens are there; None if nothing waits for time alone."""
+        return self.supply.due(self._heap[0][2]._size, now) if self._heap else None
 
-    def _request(self, lane: Lane, n: int, granted: Callable[[], None]) -> bool:
-        bucket, heap = self._bucket, self._heap
-        if not 1 <= n <= bucket.burst_bytes:
-            raise ValueError(f"asked for {n} bytes, expected 1 to {bucket.burst_bytes} (the burst)")
-        if lane._seq:
-            raise RuntimeError("the lane already waits for a grant")
+    def _upper_granted(self) -> None:
+        """Use the upper queue's grant for the first request, whose size was asked for."""
         now = self._clock()
-        start = lane._finish
-        if start < self._virtual - QUIET_BYTES:
-            start = self._virtual - QUIET_BYTES
-            lane._ahead_until = self._virtual
-        is_first = not heap or start < heap[0][0]
-        if is_first and bucket.take(n, now):
-            self._account(lane, start, n)
-            return True
-        lane._size, lane._since, lane._granted = n, now, granted
-        lane._seq = self._next_seq
-        self._next_seq += 1
-        heappush(heap, (start, lane._seq, lane))
-        self.waiting += 1
-        if is_first:
-            self._pacer.schedule(self, now + bucket.delay_s(n, now))
-        return False
+        self.supply.collect(now)
+        try:
+            self._grant_first(now)()
+        finally:
+            self._schedule(now)
 
     def _account(self, lane: Lane, start: float, n: int) -> None:
         """Move the tags on for ``n`` bytes granted to ``lane``."""
@@ -182,32 +250,44 @@ class FairQueue:
         elif start < lane._ahead_until:
             self._virtual += n / (2 * (self.waiting + 1))
 
-    def _remove(self, lane: Lane, now: float) -> Callable[[], None]:
-        """End the lane's waiting; returns whom to tell of a grant."""
-        granted, lane._granted = lane._granted, _nobody
-        lane.waited_s += max(0.0, now - lane._since)
+    def _grant_first(self, now: float) -> Callable[[], None]:
+        """Take the first request out as granted; returns whom to tell."""
+        start, _, lane = heappop(self._heap)
+        granted = lane._granted
+        self._end_waiting(lane, now)
+        self._account(lane, start, lane._size)
+        return granted
+
+    def _end_waiting(self, lane: Lane, now: float) -> None:
         lane._seq = 0
+        lane._granted = _nobody
+        waited_s = now - lane._since
+        if waited_s > 0.0:
+            lane.waited_s += waited_s
+            self.waited_s += waited_s
         self.waiting -= 1
         heap = self._heap
         while heap and heap[0][1] != heap[0][2]._seq:
             heappop(heap)
-        if len(heap) > max(_COMPACT_MIN, 2 * self.waiting):
-            heap[:] = [entry for entry in heap if entry[1] == entry[2]._seq]
-            heapify(heap)
-        return granted
 
     def _cancel(self, lane: Lane) -> None:
         was_first = self._heap[0][2] is lane
-        self._remove(lane, self._clock())
+        self._end_waiting(lane, self._clock())
+        heap = self._heap
+        if len(heap) > max(_COMPACT_MIN, 2 * self.waiting):
+            heap[:] = [entry for entry in heap if entry[1] == entry[2]._seq]
+            heapify(heap)
         if was_first:
-            self._reschedule()
+            self.supply.withdraw()
+            self._schedule(self._clock())
 
     def _give_back(self, n: int) -> None:
-        self._bucket.give_back(n)
-        self._reschedule()
+        self.supply.give_back(n)
+        if self._heap:
+            self._schedule(self._clock())
 
-    def _reschedule(self) -> None:
-        due_at = self.due(self._clock())
+    def _schedule(self, now: float) -> None:
+        due_at = self.due(now)
         if due_at is None:
             self._pacer.withdraw(self)
         else:

@@ -20,6 +20,7 @@ from typing import Protocol
 TICKS_PER_S = 1000
 
 _NEVER = math.inf
+_COMPACT_MIN = 64
 
 
 class Timer(Protocol):
@@ -90,7 +91,7 @@ class Pacer:
         if current == tick:
             return
         if current is not None:
-            del self._due[current][queue]
+            self._leave(current, queue)
         self._tick_of[queue] = tick
         members = self._due.get(tick)
         if members is None:
@@ -106,11 +107,14 @@ class Pacer:
         tick = self._tick_of.pop(queue, None)
         if tick is None:
             return
-        del self._due[tick][queue]
+        self._leave(tick, queue)
         if not self._tick_of and not self._ready:
-            self._due.clear()
-            self._ticks.clear()
+            self._forget_ticks()
             self._disarm()
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call once, from the loop: for news that must not be told inside the call that makes it."""
+        self._call_at(self.clock(), callback)
 
     def _fire(self) -> None:
         """Serve all that is due; a callback's exception leaves through here, the rest comes 1 ms later."""
@@ -127,8 +131,22 @@ class Pacer:
             self._serving = False
             if self._ready:
                 self._arm(self._served + 1)
-            elif self._ticks:
+            elif self._tick_of:
                 self._arm(self._ticks[0])
+            else:
+                self._forget_ticks()
+
+    def _leave(self, tick: int, queue: Paced) -> None:
+        """Take a queue out of its tick; ticks far ahead without a queue do not pile up."""
+        del self._due[tick][queue]
+        if len(self._ticks) > _COMPACT_MIN + 2 * len(self._tick_of):
+            self._due = {tick: members for tick, members in self._due.items() if members}
+            self._ticks = sorted(self._due)
+
+    def _forget_ticks(self) -> None:
+        """Drop the ticks that all queues have moved away from."""
+        self._due.clear()
+        self._ticks.clear()
 
     def _collect(self) -> None:
         while self._ticks and self._ticks[0] <= self._served:

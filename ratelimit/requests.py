@@ -23,11 +23,20 @@ class RequestLimiter:
         ValueError: ``per_s`` is negative.
     """
 
-    __slots__ = ("_interval_s", "_limiter")
+    __slots__ = ("_interval_s", "_limiter", "per_s")
 
     def __init__(self, per_s: float) -> None:
+        self.set_rate(per_s)
+
+    def set_rate(self, per_s: float) -> None:
+        """Grant so many from now on; a change begins with as many at once as the new rate allows.
+
+        Raises:
+            ValueError: ``per_s`` is negative.
+        """
         if not per_s >= 0.0:
             raise ValueError(f"rate is {per_s} requests/s, expected 0 (no limit) or more")
+        self.per_s = per_s
         self._interval_s = 1.0 / per_s if per_s else 0.0
         burst = max(1.0, per_s)
         self._limiter = AsyncLimiter(burst, burst * self._interval_s) if per_s else None

@@ -21,8 +21,21 @@ LAYERS = {
 
 EDGES = {
     "proxy": frozenset(
-        {"connection", "dial", "dnsquery", "forward", "gate", "hello", "journal", "listener", "logwriter"}
-        | {"pool", "reach", "relay", "resolver", "tunnel", "watch", "wire"}
+        {"accepting", "buffers", "connection", "dial", "dnsquery", "forward", "gate", "heads", "hello"}
+        | {
+            "journal",
+            "legs",
+            "listener",
+            "logwriter",
+            "own",
+            "pool",
+            "reach",
+            "relay",
+            "resolver",
+            "splice",
+            "tunnel",
+        }
+        | {"upstream", "watch", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),

@@ -51,4 +51,5 @@ def check_reply(reply: Reply) -> None:
     assert len(reply.addresses) <= MAX_ADDRESSES, "too many addresses"
     assert 0 <= reply.ttl_s <= MAX_TTL_S, "a time to live out of range"
     answer = combine("n.test", reply, Reply(Outcome.FAILED))
-    assert bool(answer.addresses) != (answer.reason is not None), "neither addresses nor a reason"
+    assert answer.reason is not None, "no reason, although a family is missing"
+    assert answer.is_incomplete == bool(reply.addresses), "an incomplete answer does not say so"

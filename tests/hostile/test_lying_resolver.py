@@ -73,6 +73,14 @@ LIES: dict[str, tuple[script.Reply, str]] = {
     "metadata": (script.records("169.254.169.254", "fd00:ec2::254"), "address"),
     "alias-to-private": (script.chain("cdn.test", addresses=["10.0.0.1"]), "address"),
     "embedded": (script.records("64:ff9b::a00:1", "::ffff:10.0.0.1", "2002:a00:1::"), "address"),
+    "private-and-silence": (
+        script.by_type(A=script.silence(), AAAA=script.records("fd00::1")),
+        "dns-timeout",
+    ),
+    "private-and-failure": (
+        script.by_type(A=script.error("SERVFAIL"), AAAA=script.records("fd00::1")),
+        "dns-failure",
+    ),
     "any": (script.records("0.0.0.0", "::"), "address"),
 }
 

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,15 @@ def test_parent_death_signal_ends_an_orphan() -> None:
     os.waitpid(pid, 0)
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+def test_setns_names_itself_where_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="setns") as caught:
+            linux.setns(opened, linux.CLONE_NEWNET)
+    finally:
+        os.close(opened)
+    assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, "setns")

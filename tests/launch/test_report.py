@@ -5,7 +5,7 @@ import pytest
 from jobgate.config.load import load_text
 from jobgate.config.policy import Policy
 from jobgate.launch.report import remedy, summarize
-from jobgate.proxy.usage import Refused, Usage
+from jobgate.proxy.usage import JobCounters, Refused, Usage
 
 CONFIGURATION = """
 [node]
@@ -61,7 +61,8 @@ def test_summarize_takes_over_the_counters() -> None:
     for _ in range(2):
         usage.refuse(Refused("www.example.org:443", "not-listed", "connect"), {})
     usage.fail(Refused("nowhere.example.com:443", "dns-nxdomain", "connect"))
-    summary = summarize(usage, POLICY, duration_s=2.5, note="ask ops")
+    counters = JobCounters(101, 2002, 3, 2, 0.0)
+    summary = summarize(usage, POLICY, counters=counters, duration_s=2.5, note="ask ops")
     assert (summary.duration_s, summary.bytes_up, summary.bytes_down, summary.note) == (
         2.5,
         101,

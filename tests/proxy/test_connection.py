@@ -8,10 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from jobgate.config.host import Address
+from jobgate.config.host import Address, Name
 from jobgate.proxy.connection import Connection
+from jobgate.proxy.entrance import OwnEntrance
 from jobgate.proxy.errors import Reason
+from jobgate.proxy.peer import Peer
+from jobgate.proxy.resolver import Resolution
 from jobgate.proxy.tunnel import Tunnel
+from jobgate.proxy.visit import Visit
 from support.client import Client
 from support.gate import DialHook, FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, connect, head, ok
@@ -148,10 +152,10 @@ async def test_connection_without_a_request_leaves_no_line() -> None:
 
 async def test_internal_error_is_answered_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(FakeResolver):
-        def lookup(self, name: str) -> tuple[Address, ...] | None:
+        def lookup(self, name: Name) -> Resolution | None:
             if name == "broken.ok.test":
                 raise RuntimeError("a defect")
-            return super().lookup(name)  # type: ignore[arg-type]
+            return super().lookup(name)
 
     async with (
         Origin(answer(ok(), ok())) as origin,
@@ -271,7 +275,7 @@ async def test_client_that_never_reads_is_cut() -> None:
     async with loopback_gate(tables=tables) as gate, narrow_client(gate) as client:
         await client.send(absolute("http://evil.test/") * 900)
         await only_connection(gate)
-        await until(lambda: not gate.gate._connections)
+        await until(lambda: not gate.gate.reception._connections)
         await client.read_to_end()
         assert client.was_reset
 
@@ -295,7 +299,9 @@ async def test_answer_with_close_is_not_lost_to_a_slow_reader(monkeypatch: pytes
 async def test_leave_keeps_a_request_that_has_come_but_was_not_read() -> None:
     async with loopback_gate() as gate:
         wire = FakeWire()
-        connection = Connection(gate.gate, gate.gate.jobs["job"], wire, "client", None)
+        job = gate.gate.jobs["job"]
+        visit = Visit(OwnEntrance(job), Peer("192.0.2.7:49152"), job, gate.gate.nobody, lambda _: None)
+        connection = Connection(gate.gate, visit, wire)
         wire.arrive(absolute("http://ok.test/"))
         connection.leave()
         assert wire.calls == []

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgate.config.host import parse_authority
-from jobgate.config.policy import Policy
+from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Policy
+from jobgate.config.rules import RuleSet
 from jobgate.proxy.decision import Decision, Kind, Target, decide, explain, is_plain_connect, suggestion
 from jobgate.proxy.errors import Reason
 from support.policies import connect, http, policy
@@ -205,3 +206,22 @@ def test_what_is_suggested_works(domains: str, target: Target) -> None:
     entry = suggestion(target, needs_port=decision.needs_port)
     mended = decide(policy(f"{domains} {entry}"), target)
     assert mended.allowed or mended.by_node
+
+
+REPORTED = {
+    "unlisted": (connect("other.test:443"), (Reason.NOT_LISTED, False)),
+    "port of a listed name": (connect("ok.test:8443"), (Reason.PORT, False)),
+    "outside the node's list": (connect("evil.example:443"), (Reason.NOT_LISTED, True)),
+    "port that only the node opens": (connect("ok.test:22"), (Reason.PORT, True)),
+    "denied": (connect("bad.test:443"), (Reason.DENIED, False)),
+}
+
+
+@pytest.mark.parametrize(("target", "expected"), REPORTED.values(), ids=REPORTED)
+def test_what_a_job_only_reports_is_bounded_by_the_node_all_the_same(
+    target: Target, expected: tuple[Reason, bool]
+) -> None:
+    job = JobPolicy(Network.HTTP, RuleSet.parse(["ok.test"]), RuleSet.parse(["bad.test"]), mode=Mode.REPORT)
+    node = NodePolicy(allow=RuleSet.parse(["ok.test", "other.test", "bad.test"]))
+    decision = decide(Policy(job, node), target)
+    assert (decision.reason, decision.by_node) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobgate.config.policy import Policy
-from jobgate.proxy.decision import Target, decide, explain, suggestion
+from jobgate.proxy.decision import Target, decide, explain, suggestion, suggestions
 from support.policies import connect, http, policy
 
 EXPLAINED = {
@@ -97,3 +97,17 @@ def test_explain_says_what_to_do(rules: Policy, target: Target, text: str) -> No
 )
 def test_suggestion_is_an_entry_for_the_default_ports(target: Target, entry: str) -> None:
     assert suggestion(target) == entry
+
+
+@pytest.mark.parametrize(
+    ("target", "needs_port", "entries"),
+    [
+        (connect("a.ok.test:443"), False, ["a.ok.test", ".ok.test"]),
+        (connect("a.ok.test:443"), True, ["a.ok.test:443", ".ok.test:443"]),
+        (connect("ok.co.uk:443"), False, ["ok.co.uk", ".ok.co.uk"]),
+        (connect("localhost:443"), False, ["localhost"]),
+        (connect("192.0.2.7:443"), False, ["192.0.2.7"]),
+    ],
+)
+def test_suggestions_begin_with_the_narrowest(target: Target, needs_port: bool, entries: list[str]) -> None:
+    assert suggestions(target, needs_port=needs_port) == entries

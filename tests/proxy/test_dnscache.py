@@ -27,6 +27,8 @@ LIVES = [
     ("ttl", positive(60), 60.0),
     ("short ttl is raised", positive(1), MIN_TTL_S),
     ("long ttl is cut", positive(1_000_000), MAX_TTL_S),
+    ("incomplete", positive(60)._replace(reason=Reason.DNS_TIMEOUT), 60.0),
+    ("short incomplete is raised", positive(1)._replace(reason=Reason.DNS_TIMEOUT), MIN_TTL_S),
     ("negative", negative(30), 30.0),
     ("short negative is not raised", negative(1), 1.0),
     ("long negative is cut", negative(86400), MAX_NEGATIVE_TTL_S),

@@ -1,33 +1,35 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from jobgate.config.host import Authority, Name
-from jobgate.proxy.decision import Kind
+from jobgate.proxy.decision import Kind, Target
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.journal import Journal
-from jobgate.proxy.usage import Refused, Usage
+from jobgate.proxy.records import close_line, decision_line
+from jobgate.proxy.usage import ALLOW, Reached, Refused, Usage
 from support.clock import VirtualClock
 
 AUTHORITY = Authority(Name("ok.test"), 8080)
 
 
 class FakeJournal(Journal):
-    """Keeps the fields of the lines."""
+    """Keeps the lines as they were written."""
 
     def __init__(self) -> None:
         super().__init__()
         self.decisions: list[dict[str, object]] = []
         self.closes: list[dict[str, object]] = []
 
-    def decision(self, **fields: object) -> None:
-        self.decisions.append(fields)
+    def decision(self, exchange: Exchange) -> None:
+        self.decisions.append(json.loads(decision_line("", exchange)))
 
-    def close(self, **fields: object) -> None:
-        self.closes.append(fields)
+    def close(self, exchange: Exchange) -> None:
+        self.closes.append(json.loads(close_line("", exchange)))
 
 
 class Rig:
@@ -82,7 +84,7 @@ def test_finish_leaves_one_decision_and_one_close_line(
     rig.exchange.finish(Reason.CLIENT_RESET)
     (decision,), (close,) = rig.journal.decisions, rig.journal.closes
     assert decision["id"] == close["id"] == rig.exchange.id
-    assert (decision["allowed"], decision["reason"] or "") == (allowed, decided)
+    assert (decision["decision"], decision["reason"] or "") == ("allow" if allowed else "deny", decided)
     assert close["reason"] == ended
 
 
@@ -134,8 +136,7 @@ def test_traffic_is_counted_only_where_an_upstream_was_reached() -> None:
     rig.exchange.bytes_up, rig.exchange.bytes_down = 10, 20
     rig.exchange.address = "192.0.2.1"
     rig.exchange.finish(Reason.DONE)
-    assert (rig.usage.bytes_up, rig.usage.bytes_down) == (10, 20)
-    assert rig.usage.reached["ok.test:8080"].requests == 1
+    assert rig.usage.reached["ok.test:8080"] == Reached(requests=1, bytes_up=10, bytes_down=20)
 
     unreached = Rig()
     unreached.ask()
@@ -148,3 +149,50 @@ def test_reason_of_both_method_refusals_is_one_word() -> None:
     rig = Rig()
     rig.exchange.finish(Reason.METHOD_UNKNOWN)
     assert (rig.journal.decisions[0]["reason"], rig.journal.closes[0]["reason"]) == ("method", "method")
+
+
+def test_decisions_are_counted_by_reason() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.exchange.allow()
+    rig.exchange.refuse(Reason.CONNECT_REFUSED)
+    assert rig.usage.decisions == {ALLOW: 1}
+    rig.exchange.refuse_tunnel(Reason.SNI)
+    assert rig.usage.decisions == {ALLOW: 1, "sni": 1}
+
+
+# --- report mode
+
+
+def test_request_that_report_mode_lets_pass_says_so_in_its_decision_line() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.exchange.overlook(Reason.NOT_LISTED)
+    rig.exchange.allow()
+    rig.exchange.finish(Reason.DONE)
+    (line,) = rig.journal.decisions
+    assert (line["decision"], line["reason"], line["would"]) == ("allow", "not-listed", "deny")
+    assert "would" not in rig.journal.closes[0]
+    assert rig.usage.overlooked == {Refused("ok.test:8080", "not-listed", "http"): 1}
+    assert rig.usage.decisions == {ALLOW: 1}
+
+
+def test_tunnel_that_report_mode_lets_pass_says_so_in_its_close_line() -> None:
+    rig = Rig()
+    rig.exchange.asks(Kind.CONNECT, b"CONNECT", AUTHORITY)
+    rig.exchange.allow()
+    rig.exchange.server_name = Name("other.test")
+    rig.exchange.overlook(Reason.SNI)
+    rig.exchange.finish(Reason.DONE)
+    assert "would" not in rig.journal.decisions[0]
+    assert rig.journal.closes[0]["would"] == "sni"
+    assert rig.usage.overlooked == {Refused("other.test:8080", "sni", "connect"): 1}
+
+
+def test_targets_are_what_was_asked_for_and_what_the_hello_names() -> None:
+    rig = Rig()
+    assert rig.exchange.targets() == []
+    rig.exchange.asks(Kind.CONNECT, b"CONNECT", AUTHORITY)
+    assert rig.exchange.targets() == [Target(Kind.CONNECT, Name("ok.test"), 8080)]
+    rig.exchange.server_name = Name("sub.ok.test")
+    assert rig.exchange.targets()[1:] == [Target(Kind.CONNECT, Name("sub.ok.test"), 8080)]

@@ -11,12 +11,14 @@ from jobgate.config.host import Address
 from jobgate.proxy.dial import dial
 from jobgate.proxy.errors import ProxyError
 from jobgate.proxy.exchange import Exchange
-from jobgate.proxy.forward import IDEMPOTENT, MAX_INTERIM, Forward, ForwardOptions, Legs
+from jobgate.proxy.forward import IDEMPOTENT, MAX_INTERIM, Forward, ForwardOptions
 from jobgate.proxy.head import HeadLimits, parse_request_head
 from jobgate.proxy.journal import Journal
+from jobgate.proxy.legs import Legs
 from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
 from support.gate import DialHook, loopback_gate
+from support.lanes import free_lane
 from support.messages import absolute, head, ok, post
 from support.narrow import narrow_client, only_connection, turns
 from support.origin import Origin, Peer, Script, answer, answer_and_close, swallow
@@ -230,8 +232,9 @@ async def test_upstream_that_takes_no_content_is_let_go_with_its_exchange() -> N
         await client.send(absolute(url(origin), "Content-Length: 90000000", method="POST"))
         sending = asyncio.ensure_future(client.send(b"x" * 20_000_000))
         connection = await only_connection(gate)
-        await until(lambda: connection._upstream is not None and connection._upstream.blocked)
-        upstream = connection._upstream
+        carrier = connection._carrier
+        await until(lambda: carrier._upstream is not None and carrier._upstream.blocked)
+        upstream = carrier._upstream
         assert upstream is not None
         script.go.set()
         assert (await client.response()).body == b"early"
@@ -338,7 +341,7 @@ async def test_origin_has_its_time_for_the_answer_counted_from_the_last_content(
     request = parse_request_head(absolute("http://ok.test/", "Content-Length: 3", method="POST"), limits)
     exchange = Exchange("job", "client", Usage(), Journal(), VirtualClock().time)
     forward = Forward(
-        Legs(client, upstream, None, None, 100, 100),
+        Legs(client, upstream, free_lane(), free_lane()),
         request,
         exchange,
         ForwardOptions(limits, 0, 60.0, 60.0, 60.0, b""),
@@ -432,8 +435,8 @@ async def test_bytes_of_both_directions_are_counted_whole() -> None:
         await gate.until_closed(1)
         line = gate.closes[0]
         assert (line["bytes_up"], line["bytes_down"]) == (len(request), len(response))
-        usage = gate.gate.jobs["job"].usage
-        assert (usage.bytes_up, usage.bytes_down) == (len(request), len(response))
+        counters = gate.gate.jobs["job"].counters()
+        assert (counters.bytes_up, counters.bytes_down) == (len(request), len(response))
 
 
 async def test_time_held_back_is_logged_for_a_request_that_failed() -> None:

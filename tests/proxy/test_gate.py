@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from ipaddress import ip_address
 import pytest
 
 from jobgate.config.load import load_text
-from jobgate.proxy.gate import Gate, effective_connections
+from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
 from support.client import Client
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
@@ -102,18 +101,6 @@ async def test_connection_that_has_ended_is_no_longer_counted() -> None:
             await until(lambda: gate.gate.jobs["job"].connections == 0)
 
 
-@pytest.mark.parametrize(
-    ("descriptors", "configured", "effective"),
-    [(1024, 20000, 192), (65536, 20000, 16320), (1 << 20, 20000, 20000), (256, 20000, 1), (1024, 5, 5)],
-    ids=["1024", "65536", "enough", "none-left", "configured"],
-)
-def test_effective_connections_leave_descriptors_for_upstreams(
-    monkeypatch: pytest.MonkeyPatch, descriptors: int, configured: int, effective: int
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
-    assert effective_connections(configured) == effective
-
-
 # --- own listeners
 
 LISTENING = {
@@ -190,7 +177,7 @@ async def test_drain_closes_idle_connections_at_once_and_lets_running_ones_finis
         assert (await kept.request(absolute(f"http://ok.test:{quick.port}/"))).status == 200
         await running.send(absolute(f"http://ok.test:{origin.port}/"))
         await (await origin.peer()).until_received(1)
-        await until(lambda: len(gate.gate._connections) == 3)
+        await until(lambda: len(gate.gate.reception._connections) == 3)
         closing = asyncio.ensure_future(gate.close(60.0))
         assert await silent.read_to_end() == b""
         assert await kept.read_to_end() == b""
@@ -205,7 +192,7 @@ async def test_drain_refuses_a_head_that_is_still_coming() -> None:
     async with Origin(swallow) as origin, loopback_gate() as gate, gate.client() as client:
         request = absolute(f"http://ok.test:{origin.port}/")
         await client.send(request[:20])
-        await until(lambda: any(not c._idle for c in gate.gate._connections))
+        await until(lambda: any(not c._heads.idle for c in gate.gate.reception._connections))
         closing = asyncio.ensure_future(gate.close(60.0))
         await asyncio.sleep(0)
         await client.send(request[20:])

@@ -13,7 +13,7 @@ from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.hello import UNRECOGNIZED_NAME, check_hello
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.usage import Refused, Usage
-from support.policies import policy
+from support.policies import in_report_mode, policy
 from support.tls import GREASE, client_hello, hello_for, records
 from support.wires import FakeWire
 
@@ -31,10 +31,13 @@ class Rig:
         authority = parse_authority(target.encode(), None)
         self.target = self.exchange.asks(Kind.CONNECT, b"CONNECT", authority)
 
+        self.policy = policy(
+            ".ok.test 192.0.2.7 other.test:8443", deny="bad.ok.test", connect_ports=[443, 8443]
+        )
+
     async def check(self) -> Reason | None:
-        rules = policy(".ok.test 192.0.2.7 other.test:8443", deny="bad.ok.test", connect_ports=[443, 8443])
         return await check_hello(
-            self.client, self.upstream, self.target, rules, timeout_s=1.0, exchange=self.exchange
+            self.client, self.upstream, self.target, self, timeout_s=1.0, exchange=self.exchange
         )
 
 
@@ -163,3 +166,35 @@ async def test_exchange_knows_the_name() -> None:
     rig = Rig(hello_for(b"Sub.OK.test."))
     await rig.check()
     assert (rig.exchange.server_name, rig.exchange.ech) == (Name("sub.ok.test"), False)
+
+
+# --- report mode
+
+
+REPORTED: dict[str, tuple[bytes, str, Refused]] = {
+    "not-tls": (b"SSH-2.0-x\r\n", "not-tls", Refused("ok.test:443", "not-tls", "connect")),
+    "other-name": (hello_for(b"evil.test"), "sni", Refused("evil.test:443", "sni", "connect")),
+    "no-name": (NAMELESS, "sni", Refused("ok.test:443", "sni", "connect")),
+}
+
+
+@pytest.mark.parametrize(("sent", "would", "counted"), REPORTED.values(), ids=REPORTED)
+async def test_report_mode_passes_any_bytes_on_and_remembers(
+    sent: bytes, would: str, counted: Refused
+) -> None:
+    rig = Rig(sent)
+    rig.policy = in_report_mode(rig.policy)
+    rig.exchange.allow()
+    assert await rig.check() is None
+    assert rig.client.inbox == sent
+    assert rig.client.calls == rig.upstream.calls == []
+    assert rig.exchange.would_end is Reason(would)
+    assert rig.usage.overlooked == {counted: 1}
+    assert rig.usage.refused == {}
+
+
+async def test_report_mode_does_not_lift_a_deny_list() -> None:
+    rig = Rig(hello_for(b"bad.ok.test"))
+    rig.policy = in_report_mode(rig.policy)
+    assert await rig.check() is Reason.SNI
+    assert rig.usage.overlooked == {}

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from jobgate.proxy import journal as journal_module
+from jobgate.proxy.errors import Reason
+from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.journal import DECISIONS_BURST, DECISIONS_PER_S, Journal
 from jobgate.proxy.logwriter import LogWriter
+from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
 
 NOW = 1_795_181_107.123
@@ -38,46 +41,24 @@ def log(tmp_path: Path) -> Iterator[Log]:
     log.lines()
 
 
-def decide(journal: Journal, job: str = "a") -> str:
-    id = journal.new_id()
-    journal.decision(
-        id=id,
-        job=job,
-        client="127.0.0.1:1",
-        kind="http",
-        method="GET",
-        host="a.test",
-        port=80,
-        allowed=True,
-        reason=None,
-        rule="a.test",
-    )
-    return id
+def decide(journal: Journal, job: str = "a") -> Exchange:
+    exchange = Exchange(job, "127.0.0.1:1", Usage(), journal, lambda: 0.0)
+    journal.decision(exchange)
+    return exchange
 
 
-def end(journal: Journal, id: str, job: str = "a") -> None:
-    journal.close(
-        id=id,
-        job=job,
-        address="192.0.2.1",
-        status=200,
-        reason="done",
-        bytes_up=1,
-        bytes_down=2,
-        duration_s=0.5,
-        dns_s=0.0,
-        connect_s=0.0,
-        wait_up_s=0.0,
-        wait_down_s=0.25,
-    )
+def end(journal: Journal, exchange: Exchange) -> None:
+    exchange.end = Reason.DONE
+    journal.close(exchange)
 
 
 def test_decision_and_close_share_an_id_and_carry_the_time(log: Log) -> None:
-    id = decide(log.journal)
-    end(log.journal, id)
+    exchange = decide(log.journal)
+    exchange.bytes_up, exchange.wait_down_s = 1, 0.25
+    end(log.journal, exchange)
     decision, close = log.lines()
     assert (decision["event"], close["event"]) == ("decision", "close")
-    assert decision["id"] == close["id"] == id
+    assert decision["id"] == close["id"] == exchange.id
     assert decision["ts"] == close["ts"] == "2026-11-20T13:25:07.123Z"
     assert (close["bytes_up"], close["wait_down_s"]) == (1, 0.25)
 
@@ -94,6 +75,13 @@ def test_ready_is_one_line(log: Log) -> None:
     ]
 
 
+def test_event_of_the_gate_itself_is_one_line(log: Log) -> None:
+    log.journal.event("policy", {"action": "reload", "added": ["a"]})
+    assert log.lines() == [
+        {"v": 1, "ts": "2026-11-20T13:25:07.123Z", "event": "policy", "action": "reload", "added": ["a"]}
+    ]
+
+
 def test_new_id_is_short_and_unique_over_journals() -> None:
     ids = [journal.new_id() for journal in (Journal(), Journal()) for _ in range(100)]
     assert len(set(ids)) == 200
@@ -101,15 +89,16 @@ def test_new_id_is_short_and_unique_over_journals() -> None:
 
 
 def test_job_above_its_share_loses_pairs_and_the_count_is_logged(log: Log) -> None:
-    ids = [decide(log.journal) for _ in range(DECISIONS_BURST + 50)]
-    for id in ids:
-        end(log.journal, id)
+    exchanges = [decide(log.journal) for _ in range(DECISIONS_BURST + 50)]
+    for exchange in exchanges:
+        end(log.journal, exchange)
+    ids = [exchange.id for exchange in exchanges]
     log.clock.advance(1.0)
     late = decide(log.journal)
     lines = log.lines()
     decided = [line["id"] for line in lines if line["event"] == "decision"]
     closed = [line["id"] for line in lines if line["event"] == "close"]
-    assert decided == [*ids[:DECISIONS_BURST], late]
+    assert decided == [*ids[:DECISIONS_BURST], late.id]
     assert closed == ids[:DECISIONS_BURST]
     dropped = [line for line in lines if line["event"] == "dropped"]
     assert [(line["job"], line["lines"]) for line in dropped] == [("a", 100)]
@@ -119,7 +108,7 @@ def test_job_above_its_share_takes_nothing_from_another(log: Log) -> None:
     for _ in range(DECISIONS_BURST + 50):
         decide(log.journal, "greedy")
     for _ in range(10):
-        end(log.journal, decide(log.journal, "quiet"), "quiet")
+        end(log.journal, decide(log.journal, "quiet"))
     lines = log.lines()
     assert sum(line["job"] == "greedy" for line in lines) == DECISIONS_BURST
     assert sum(line["job"] == "quiet" for line in lines) == 20
@@ -154,3 +143,49 @@ def test_without_a_writer_no_line_is_made(monkeypatch: pytest.MonkeyPatch) -> No
         end(journal, decide(journal))
     journal.ready({})
     journal.report_dropped()
+
+
+def test_taps_get_the_lines_of_a_job_that_are_within_its_share() -> None:
+    heard: list[tuple[str, bytes]] = []
+    journal = Journal(clock=VirtualClock().time)
+    journal.taps.append(lambda job, line: heard.append((job, line)))
+    for _ in range(DECISIONS_BURST + 1):
+        end(journal, decide(journal))
+    journal.report_dropped()
+    assert {job for job, _ in heard} == {"a"}
+    events = [json.loads(line)["event"] for _, line in heard]
+    assert events == ["decision", "close"] * DECISIONS_BURST + ["dropped"]
+    assert not any(line.endswith(b"\n") for _, line in heard)
+
+
+def test_tap_and_writer_get_the_same_lines(log: Log) -> None:
+    heard: list[dict[str, object]] = []
+    log.journal.taps.append(lambda _, line: heard.append(json.loads(line)))
+    end(log.journal, decide(log.journal))
+    assert heard == log.lines()
+
+
+def test_forget_logs_the_count_and_frees_the_share(log: Log) -> None:
+    silent = [decide(log.journal) for _ in range(DECISIONS_BURST + 3)][-1]
+    log.journal.forget("a")
+    log.journal.forget("nobody")
+    assert log.journal._shares == {}
+    end(log.journal, silent)  # later than it should: neither a line nor a share comes back
+    assert log.journal._shares == {}
+    end(log.journal, decide(log.journal))
+    lines = log.lines()
+    assert [line["lines"] for line in lines if line["event"] == "dropped"] == [3]
+    assert [line["event"] for line in lines][-2:] == ["decision", "close"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "job"), [({"job": "a", "action": "add"}, "a"), ({"action": "reload"}, "")], ids=["job", "gate"]
+)
+def test_tap_hears_of_events(fields: dict[str, object], job: str) -> None:
+    heard: list[tuple[str, bytes]] = []
+    journal = Journal()
+    journal.taps.append(lambda about, line: heard.append((about, line)))
+    journal.event("policy", fields)
+    ((about, line),) = heard
+    assert about == job
+    assert json.loads(line) == {"v": 1, "ts": json.loads(line)["ts"], "event": "policy", **fields}

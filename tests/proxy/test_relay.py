@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 
-from jobgate.proxy.content import Chunked, KnownLength
-from jobgate.proxy.relay import End, Framing, Relay
-from jobgate.ratelimit.bucket import TokenBucket
-from jobgate.ratelimit.fair import FairQueue, Lane
+from jobgate.proxy.content import Chunked, Framing, KnownLength
+from jobgate.proxy.relay import End, Relay
+from jobgate.ratelimit.fair import FairQueue
 from jobgate.ratelimit.pacer import Pacer
 from support.clock import VirtualClock
+from support.lanes import free_lane
+from support.splicers import NoSplicer
 from support.wires import FakeWire
 
 RATE = 1000.0
@@ -32,13 +34,18 @@ class Rig:
         self.source = FakeWire()
         self.source.inbox += inbox
         self.target = FakeWire(room_bytes)
-        self.bucket = TokenBucket(RATE, BURST, self.clock.time())
-        queue = FairQueue(self.bucket, Pacer(self.clock.time, self.clock.call_at))
-        self.lane: Lane | None = queue.lane() if limited else None
+        self.queue = FairQueue(
+            RATE if limited else math.inf, BURST, Pacer(self.clock.time, self.clock.call_at), cap_bytes=50
+        )
+        self.lane = self.queue.lane()
         self.relay = Relay(
-            self.source, self.target, lane=self.lane, piece_bytes=50, framing=framing, preface=preface
+            self.source, self.target, lane=self.lane, framing=framing, preface=preface, splicer=NoSplicer()
         )
         self.relay.start()
+
+    def tokens(self) -> float:
+        assert self.queue.supply.bucket is not None
+        return self.queue.supply.bucket.level(self.clock.time())
 
 
 def test_relay_unlimited_passes_every_byte_and_the_end() -> None:
@@ -111,7 +118,7 @@ def test_relay_stopped_while_waiting_takes_no_tokens() -> None:
     rig.relay.stop()
     rig.clock.advance(1.0)
     assert rig.relay.end is End.TARGET_LOST
-    assert rig.bucket.level(rig.clock.time()) == BURST
+    assert rig.tokens() == BURST
     assert len(rig.target.written) == 100
 
 
@@ -154,7 +161,7 @@ def test_relay_framed_ends_with_the_content_and_leaves_the_rest(
 def test_relay_framed_gives_back_the_tokens_of_what_follows() -> None:
     rig = Rig(framing=KnownLength(5), limited=True)
     rig.source.arrive(b"hello" + b"n" * 40)
-    assert rig.bucket.level(rig.clock.time()) == BURST - 5
+    assert rig.tokens() == BURST - 5
     assert rig.relay.moved_bytes == 5
 
 
@@ -206,7 +213,7 @@ def test_relay_framed_started_after_the_reset_passes_on_what_came_before() -> No
     source, target = FakeWire(), FakeWire()
     source.inbox += b"12345"
     source.is_lost = True
-    relay = Relay(source, target, lane=None, piece_bytes=50, framing=KnownLength(5), preface=b"head")
+    relay = Relay(source, target, lane=free_lane(), framing=KnownLength(5), preface=b"head")
     relay.start()
     assert (relay.end, bytes(target.written)) == (End.COMPLETE, b"head12345")
 
@@ -227,3 +234,60 @@ def test_relay_preface_is_written_although_no_content_may_follow(limited: bool) 
     rig = Rig(framing=KnownLength(0), preface=b"head", inbox=b"stray", limited=limited)
     assert (rig.relay.end, bytes(rig.target.written)) == (End.COMPLETE, b"head")
     assert rig.source.inbox == b"stray"
+
+
+# Rates that change, and targets that are blocked
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(RATE, 20), (math.inf, 1), (RATE / 10, 200)], ids=str)
+def test_relay_passes_the_piece_that_was_paid_whatever_the_rate_became(rate: float, burst: int) -> None:
+    rig = Rig(limited=True, inbox=bytes(range(200)))
+    assert len(rig.target.written) == 100
+    rig.queue.set_rate(rate, burst)
+    rig.clock.advance(3.0)
+    assert rig.target.written == bytes(range(200))
+    assert rig.queue.supply.quota.moved_bytes == 200
+    assert rig.source.reading
+
+
+def test_relay_asks_for_pieces_of_the_rate_of_now() -> None:
+    rig = Rig(limited=True, inbox=b"x" * 250)
+    rig.queue.set_rate(RATE, 10)
+    rig.clock.advance(0.045)  # the piece of 50 that was asked for before, and what it owes
+    assert len(rig.target.written) == 150
+    rig.clock.advance(0.015)
+    assert 150 < len(rig.target.written) <= 160
+
+
+def test_relay_of_an_exhausted_quota_passes_nothing_more() -> None:
+    rig = Rig()
+    rig.queue.set_quota(7)
+    rig.source.arrive(b"12345")
+    rig.source.arrive(b"678")
+    rig.clock.advance(1.0)
+    assert rig.target.written == b"12345"
+    assert not rig.source.reading
+    rig.relay.stop()
+    assert not rig.lane.waiting
+
+
+def test_relay_whose_target_is_blocked_does_not_stand_in_the_queue() -> None:
+    rig = Rig(limited=True, room_bytes=10, inbox=b"x" * 120)
+    assert rig.target.blocked
+    assert not rig.lane.waiting
+    rig.target.make_room()
+    assert len(rig.target.written) == 100
+    assert rig.lane.waiting
+
+
+def test_relay_whose_preface_blocks_the_target_leaves_the_queue() -> None:
+    rig = Rig(limited=True)
+    assert rig.queue.lane().request(BURST, lambda: None)
+    source, target = FakeWire(), FakeWire(room_bytes=2)
+    source.inbox += b"12345"
+    lane = rig.queue.lane()
+    Relay(source, target, lane=lane, framing=KnownLength(5), preface=b"head").start()
+    assert (bytes(target.written), target.blocked, lane.waiting) == (b"head", True, False)
+    target.make_room()
+    rig.clock.advance(0.1)
+    assert target.written == b"head12345"

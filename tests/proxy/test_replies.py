@@ -12,14 +12,15 @@ from jobgate.proxy.decision import Decision, Kind, Target
 from jobgate.proxy.errors import BadRequest, ProxyError, Reason
 from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head, parse_response_head
 from jobgate.proxy.headers import field_value
-from jobgate.proxy.replies import denials_reply, options_reply, refusal, reply, status_of
+from jobgate.proxy.replies import denials_reply, options_reply, own_page, refusal, reply, status_of
 
 LIMITS = HeadLimits(65536, 16384, 128)
 
 STATUS = {
     400: "bad-request",
-    403: "not-listed denied port address self",
+    403: "not-listed denied port address self quota expired unknown-job",
     405: "method",
+    407: "auth",
     408: "head-timeout",
     413: "content-too-large",
     414: "target-too-long",
@@ -226,3 +227,25 @@ def test_field_values_of_the_client_are_never_echoed() -> None:
     head = request(b"X-Proxy-Error: spoof", b"Proxy-Status: spoof", b"Accept: spoof")
     assert field_value(head.headers, b"accept") == b"spoof"
     assert b"spoof" not in reply(ProxyError(Reason.DENIED), head, close=False, note="")
+
+
+def test_407_says_which_credentials_are_meant_and_nothing_else_does() -> None:
+    _, _, fields, _ = read(reply(ProxyError(Reason.AUTH), None, close=True, note=""))
+    assert fields["proxy-authenticate"] == 'Basic realm="jobgate"'
+    _, _, fields, _ = read(reply(ProxyError(Reason.UNKNOWN_JOB), None, close=True, note=""))
+    assert "proxy-authenticate" not in fields
+
+
+def test_own_page_is_the_job_s_own_refusals() -> None:
+    page = own_page(request(), b"/denials", [{"host": "evil.test"}])
+    assert page(close=False) == denials_reply([{"host": "evil.test"}], close=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(b"POST", b"/denials"), (b"GET", b"/"), (b"GET", b"/denials?")],
+    ids=["method", "path", "query"],
+)
+def test_own_page_is_the_only_one(method: bytes, path: bytes) -> None:
+    with pytest.raises(BadRequest):
+        own_page(request(method=method), path, [])

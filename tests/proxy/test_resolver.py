@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgate.config.host import Name
+from jobgate.config.host import Address, Name
 from jobgate.config.settings import DnsSettings
 from jobgate.proxy.dnsanswer import Outcome, RecordType
 from jobgate.proxy.errors import ProxyError, Reason
@@ -57,6 +57,11 @@ async def serving(reply: script.Reply | list[script.Reply]) -> AsyncIterator[Dns
         yield server
 
 
+def known(resolving: Resolver, name: Name = N_TEST) -> tuple[Address, ...] | None:
+    found = resolving.lookup(name)
+    return None if found is None else found.addresses
+
+
 async def failure(resolving: Resolver, name: str = "n.test") -> ProxyError:
     with pytest.raises(ProxyError) as caught:
         await resolving.resolve(Name(name))
@@ -72,9 +77,9 @@ async def test_both_families_are_asked_and_each_once() -> None:
 async def test_known_name_costs_no_query() -> None:
     async with serving(GOOD) as server:
         resolving = resolver(server)
-        assert (resolving.lookup(N_TEST), resolving.cached(N_TEST)) == (None, False)
+        assert (known(resolving), resolving.cached(N_TEST)) == (None, False)
         await resolving.resolve(N_TEST)
-        assert (resolving.lookup(N_TEST), resolving.cached(N_TEST)) == (GOOD_ADDRESSES, True)
+        assert (known(resolving), resolving.cached(N_TEST)) == (GOOD_ADDRESSES, True)
         assert await resolving.resolve(N_TEST) == Resolution(GOOD_ADDRESSES, queried=False)
         assert len(server.queries) == 2
 
@@ -85,9 +90,9 @@ async def test_name_is_asked_again_when_its_ttl_is_over() -> None:
         resolving = resolver(server, clock=clock.time)
         await resolving.resolve(N_TEST)
         clock.advance(59.9)
-        assert resolving.lookup(N_TEST) == (ip_address("192.0.2.1"),)
+        assert known(resolving) == (ip_address("192.0.2.1"),)
         clock.advance(0.1)
-        assert resolving.lookup(N_TEST) is None
+        assert known(resolving) is None
         assert (await resolving.resolve(N_TEST)).addresses == (ip_address("192.0.2.2"),)
 
 
@@ -127,7 +132,7 @@ async def test_negative_answer_is_remembered_as_long_as_it_says(
             refused = await failure(resolving)
             assert refused.reason is reason
             assert detail in refused.detail
-        assert (resolving.lookup(N_TEST), resolving.cached(N_TEST)) == (None, True)
+        assert (known(resolving), resolving.cached(N_TEST)) == (None, True)
         assert len(server.queries) == 2
         clock.advance(script.SOA_TTL_S)
         assert not resolving.cached(N_TEST)
@@ -197,12 +202,13 @@ async def test_one_family_is_enough(reply: script.Reply) -> None:
         assert resolving.cached(N_TEST)
 
 
-async def test_one_lost_datagram_does_not_hide_a_family() -> None:
+async def test_one_lost_datagram_does_not_delay_a_family() -> None:
     lost_a = [script.by_type(A=script.silence(), AAAA=script.records("fd00::7")), GOOD]
     async with serving(lost_a) as server:
         settings = DnsSettings(servers=(server.endpoint,), timeout_s=2.0)  # a first try of 0.4 s
         resolving = Resolver(settings)
-        assert ip_address("192.0.2.7") in (await resolving.resolve(N_TEST)).addresses
+        found = await resolving.resolve(N_TEST)
+        assert (ip_address("192.0.2.7") in found.addresses, found.missing) == (True, None)
         await resolving.close()
 
 
@@ -211,6 +217,82 @@ async def test_family_without_addresses_does_not_hurry_the_other() -> None:
     async with serving(slow_a) as server:
         resolving = resolver(server, timeout_s=0.2, delay_s=0.0)
         assert (await resolving.resolve(N_TEST)).addresses == (ip_address("192.0.2.7"),)
+
+
+def late_a(then: script.Reply) -> list[script.Reply]:
+    """AAAA comes at once, A is lost twice."""
+    lost = script.by_type(A=script.silence(), AAAA=script.records("fd00::7"))
+    return [lost, lost, then]
+
+
+EARLY = Resolution((ip_address("fd00::7"),), queried=True, missing=Reason.DNS_TIMEOUT)
+WHOLE = (ip_address("fd00::7"), ip_address("192.0.2.7"))
+
+
+async def query_over() -> None:
+    """Wait for the end of the query that is under way."""
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "jobgate-resolve"])
+    await asyncio.sleep(0)
+
+
+async def test_family_that_is_late_is_said_to_be_missing_and_completes_the_answer() -> None:
+    async with serving(late_a(script.records("192.0.2.7"))) as server:
+        resolving = resolver(server, timeout_s=0.5, delay_s=0.0)
+        assert await resolving.resolve(N_TEST) == EARLY
+        assert resolving.lookup(N_TEST) == EARLY._replace(queried=False)
+        assert (resolving.pending(N_TEST), resolving.cached(N_TEST, whole=True)) == (True, False)
+        assert await resolving.resolve(N_TEST, whole=True) == Resolution(WHOLE, queried=True)
+        assert resolving.lookup(N_TEST) == Resolution(WHOLE, queried=False)
+        assert (resolving.pending(N_TEST), resolving.cached(N_TEST, whole=True)) == (False, True)
+
+
+async def test_query_for_a_late_family_goes_on_when_nobody_waits() -> None:
+    async with serving(late_a(script.records("192.0.2.7"))) as server:
+        resolving = resolver(server, timeout_s=0.5, delay_s=0.0)
+        await resolving.resolve(N_TEST)
+        waiting = asyncio.ensure_future(resolving.resolve(N_TEST, whole=True))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await query_over()
+        assert resolving.lookup(N_TEST) == Resolution(WHOLE, queried=False)
+
+
+async def test_late_family_is_waited_for_by_all_in_one_query() -> None:
+    async with serving(late_a(script.records("192.0.2.7"))) as server:
+        resolving = resolver(server, timeout_s=0.5, delay_s=0.0)
+        first = await asyncio.gather(*(resolving.resolve(N_TEST) for _ in range(3)))
+        second = await asyncio.gather(*(resolving.resolve(N_TEST, whole=True) for _ in range(3)))
+        assert (first, second) == ([EARLY] * 3, [Resolution(WHOLE, queried=True)] * 3)
+        assert [query.record_type for query in server.queries].count("AAAA") == 1
+
+
+NEVER = [
+    ("silent", script.silence(), Reason.DNS_TIMEOUT),
+    ("failed", script.error("SERVFAIL"), Reason.DNS_FAILURE),
+]
+
+
+@pytest.mark.parametrize(("reply", "missing"), [c[1:] for c in NEVER], ids=[c[0] for c in NEVER])
+async def test_family_that_never_comes_stays_missing_and_is_asked_for_again(
+    reply: script.Reply, missing: Reason
+) -> None:
+    async with serving(script.by_type(A=reply, AAAA=script.records("fd00::7"))) as server:
+        resolving = resolver(server, timeout_s=SHORT_S)
+        assert await resolving.resolve(N_TEST, whole=True) == EARLY._replace(missing=missing)
+        assert (resolving.pending(N_TEST), resolving.cached(N_TEST)) == (False, True)
+        asked = len(server.queries)
+        await resolving.resolve(N_TEST, whole=True)
+        assert len(server.queries) > asked
+
+
+async def test_close_ends_the_query_for_a_late_family() -> None:
+    async with serving(script.by_type(A=script.silence(), AAAA=GOOD)) as server:
+        resolving = resolver(server, delay_s=0.0)
+        sockets, tasks = open_sockets(), asyncio.all_tasks()
+        await resolving.resolve(N_TEST)
+        assert resolving.pending(N_TEST)
+        await resolving.close()
+        assert (open_sockets(), asyncio.all_tasks()) == (sockets, tasks)
 
 
 async def test_incomplete_answer_is_asked_again_soon() -> None:
@@ -297,8 +379,8 @@ async def test_configured_hosts_come_before_the_file_and_the_servers(tmp_path: P
     path.write_text("192.0.2.2 n.test m.test\n")
     async with serving(GOOD) as server:
         resolving = resolver(server, hosts={"n.test": "192.0.2.1 ::1"}, hosts_path=path)
-        assert resolving.lookup(N_TEST) == (ip_address("192.0.2.1"), ip_address("::1"))
-        assert await resolving.resolve(Name("m.test")) == ((ip_address("192.0.2.2"),), False)
+        assert known(resolving) == (ip_address("192.0.2.1"), ip_address("::1"))
+        assert await resolving.resolve(Name("m.test")) == Resolution((ip_address("192.0.2.2"),), False)
         assert resolving.cached(Name("m.test"))
         assert server.queries == []
 
@@ -308,10 +390,10 @@ async def test_hosts_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("192.0.2.2 n.test\n")
     resolving = resolver(clock=clock.time, hosts_path=path)
-    assert resolving.lookup(N_TEST) == (ip_address("192.0.2.2"),)
+    assert known(resolving) == (ip_address("192.0.2.2"),)
     path.write_text("192.0.2.33 n.test\n")
     clock.advance(CHECK_INTERVAL_S)
-    assert resolving.lookup(N_TEST) == (ip_address("192.0.2.33"),)
+    assert known(resolving) == (ip_address("192.0.2.33"),)
 
 
 @pytest.mark.parametrize("name", ["localhost", "foo.localhost"], ids=["E7-localhost", "E7-below"])
@@ -319,13 +401,13 @@ async def test_localhost_is_never_asked_of_a_server(name: str) -> None:
     async with DnsServer({name: "127.0.0.1"}) as server:
         resolving = resolver(server)
         assert (await failure(resolving, name)).reason is Reason.DNS_NXDOMAIN
-        assert (resolving.lookup(Name(name)), resolving.cached(Name(name))) == (None, True)
+        assert (known(resolving, Name(name)), resolving.cached(Name(name))) == (None, True)
         assert server.queries == []
 
 
 def test_e7_localhost_is_what_hosts_say() -> None:
     resolving = resolver(hosts={"localhost": "127.0.0.1"})
-    assert resolving.lookup(Name("localhost")) == (ip_address("127.0.0.1"),)
+    assert known(resolving, Name("localhost")) == (ip_address("127.0.0.1"),)
 
 
 async def test_names_are_asked_without_search_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.relay import Relay
 from jobgate.proxy.tunnel import Tunnel
+from support.lanes import free_lane
 from support.wait import until
 from support.wires import FakeWire
 
@@ -16,8 +17,8 @@ class Rig:
 
     def __init__(self, *, idle_s: float = 3600.0, half_closed_s: float = 3600.0) -> None:
         self.client, self.upstream = FakeWire(), FakeWire()
-        up = Relay(self.client, self.upstream, lane=None, piece_bytes=1000)
-        down = Relay(self.upstream, self.client, lane=None, piece_bytes=1000)
+        up = Relay(self.client, self.upstream, lane=free_lane())
+        down = Relay(self.upstream, self.client, lane=free_lane())
         self.tunnel = Tunnel(up, down, idle_s=idle_s, half_closed_s=half_closed_s)
         self.task = asyncio.get_running_loop().create_task(self.tunnel.run())
 

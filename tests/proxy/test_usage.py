@@ -1,23 +1,49 @@
 from __future__ import annotations
 
-from jobgate.proxy.usage import MAX_DENIALS, MAX_HOSTS, Reached, Refused, Usage
+from jobgate.proxy.usage import ALLOW, MAX_DENIALS, MAX_HOSTS, Reached, Refused, Usage
 
 
-def test_add_sums_by_authority_and_in_all() -> None:
+def test_add_sums_by_authority() -> None:
     usage = Usage()
     usage.add("a.test:443", 10, 100)
     usage.add("a.test:443", 1, 2)
     usage.add("b.test:80", 5, 5)
     assert usage.reached["a.test:443"] == Reached(requests=2, bytes_up=11, bytes_down=102)
-    assert (usage.bytes_up, usage.bytes_down) == (16, 107)
+    assert usage.reached["b.test:80"] == Reached(requests=1, bytes_up=5, bytes_down=5)
 
 
-def test_add_beyond_the_bound_counts_in_all_only() -> None:
+def test_add_is_bounded() -> None:
     usage = Usage()
     for n in range(MAX_HOSTS + 5):
         usage.add(f"h{n}.test:443", 1, 1)
+    usage.add("h0.test:443", 1, 1)
     assert len(usage.reached) == MAX_HOSTS
-    assert usage.bytes_up == MAX_HOSTS + 5
+    assert usage.reached["h0.test:443"].requests == 2
+
+
+def test_decide_counts_by_reason() -> None:
+    usage = Usage(requests=10, refused_requests=4)
+    for token in (ALLOW, "not-listed", ALLOW, "rate"):
+        usage.decide(token)
+    assert usage.decisions == {ALLOW: 2, "not-listed": 1, "rate": 1}
+    assert (usage.requests, usage.refused_requests) == (14, 6)
+
+
+def test_tunnel_refused_after_its_hello_is_one_request_in_two_counts() -> None:
+    usage = Usage()
+    usage.decide(ALLOW)
+    usage.refuse_tunnel("sni")
+    assert usage.decisions == {ALLOW: 1, "sni": 1}
+    assert (usage.requests, usage.refused_requests) == (1, 1)
+
+
+def test_overlook_counts_and_is_bounded() -> None:
+    usage = Usage()
+    for n in range(MAX_HOSTS + 5):
+        usage.overlook(Refused(f"h{n}.test:443", "not-listed", "connect"))
+    assert len(usage.overlooked) == MAX_HOSTS
+    assert not usage.refused
+    assert not usage.denials
 
 
 def test_refuse_counts_and_keeps_the_latest() -> None:

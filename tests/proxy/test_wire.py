@@ -30,9 +30,16 @@ def peers() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield near, other
 
 
+class Scratch:
+    """What a wire reads into."""
+
+    def __init__(self, size: int) -> None:
+        self.window = memoryview(bytearray(size))
+
+
 @contextlib.asynccontextmanager
 async def opened(sock: socket.socket) -> AsyncIterator[Wire]:
-    wire = await Wire.open(sock, memoryview(bytearray(WINDOW)), INBOX_LIMIT)
+    wire = await Wire.open(sock, Scratch(WINDOW), INBOX_LIMIT)
     try:
         yield wire
     finally:
@@ -165,3 +172,54 @@ async def test_failed_write_leaves_the_answer_of_a_wire_that_is_answering(
         assert bytes(wire.inbox) == (b"answer" if is_answering else b"")
         assert not wire.at_eof  # the reset was told to the write: the read ends like a FIN
         assert wire.error is not None
+
+
+async def test_read_for_another_window_with_another_bound(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        other = Scratch(7)
+        wire.read_for(other, 8192)
+        assert peers[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * 8192  # socket(7): doubled
+        wire.read_for(other, None)
+        assert peers[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * 8192
+        peers[1].send(b"0123456789")
+        await until(lambda: len(wire.inbox) == 10)
+        assert bytes(other.window) == b"7893456"
+
+
+async def test_read_for_a_lost_connection_is_nothing(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        wire.abort()
+        await until(lambda: wire.is_lost)
+        wire.read_for(Scratch(7), 8192)
+        wire.bound_unsent(8192)
+
+
+async def test_window_that_changes_bounds_the_next_read(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        source = Scratch(WINDOW)
+        wire.read_for(source, None)
+        pieces: list[int] = []
+
+        class Pieces:
+            def data(self, view: memoryview) -> None:
+                pieces.append(len(view))
+                source.window = source.window[: len(view) // 2]
+
+            def eof(self) -> None:
+                pytest.fail("no end was sent")
+
+            def lost(self) -> None:
+                pass
+
+        wire.reader = Pieces()
+        peers[1].send(bytes(WINDOW + WINDOW // 2 + WINDOW // 4))
+        await until(lambda: len(pieces) == 3)
+        assert pieces == [WINDOW, WINDOW // 2, WINDOW // 4]
+
+
+async def test_unsent_is_bounded_on_the_socket(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        wire.bound_unsent(131_072)
+        assert peers[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 131_072

@@ -76,13 +76,24 @@ def test_give_back_restores_tokens_but_never_above_the_burst() -> None:
     assert bucket.level(0.0) == 500.0
 
 
-@pytest.mark.parametrize("n", [501, -1], ids=["above-burst", "negative"])
-def test_take_of_a_size_that_can_never_be_granted_is_an_error(n: int) -> None:
+def test_more_than_the_burst_waits_for_a_full_bucket_and_leaves_a_debt() -> None:
     bucket = TokenBucket(1000.0, 500, 0.0)
-    with pytest.raises(ValueError, match=f"asked for {n} bytes, expected 0 to 500"):
-        bucket.take(n, 0.0)
-    with pytest.raises(ValueError, match=f"asked for {n} bytes"):
-        bucket.delay_s(n, 0.0)
+    assert bucket.take(100, 0.0)
+    assert bucket.delay_s(800, 0.0) == pytest.approx(0.1)
+    assert not bucket.take(800, 0.09)
+    assert bucket.take(800, 0.1)
+    assert bucket.level(0.1) == pytest.approx(-300.0)
+    assert bucket.delay_s(100, 0.1) == pytest.approx(0.4)
+
+
+def test_drain_keeps_nothing_but_a_debt() -> None:
+    bucket = TokenBucket(1000.0, 500, 0.0)
+    bucket.drain(0.0)
+    assert bucket.level(0.0) == 0.0
+    assert bucket.level(0.5) == 500.0
+    assert bucket.take(700, 0.5)
+    bucket.drain(0.5)
+    assert bucket.level(0.5) == -200.0
 
 
 @pytest.mark.parametrize(

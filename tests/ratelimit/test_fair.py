@@ -67,9 +67,9 @@ def test_second_request_of_a_waiting_lane_is_an_error() -> None:
         lane.request(100, nobody)
 
 
-@pytest.mark.parametrize("n", [0, -1, 65_537], ids=str)
+@pytest.mark.parametrize("n", [0, -1], ids=str)
 def test_request_of_an_impossible_size_is_an_error(n: int) -> None:
-    with pytest.raises(ValueError, match=f"asked for {n} bytes, expected 1 to 65536"):
+    with pytest.raises(ValueError, match=f"asked for {n} bytes, expected at least 1"):
         Job(RATE).queue.lane().request(n, nobody)
 
 
@@ -229,7 +229,6 @@ def test_set_rate_with_a_smaller_burst_still_grants_what_waits() -> None:
     lane = job.queue.lane()
     lane.request(CHUNK, lambda: grants.append(1))
     job.queue.set_rate(RATE, 1_000)
-    assert job.queue.bucket.burst_bytes == CHUNK
     job.clock.advance(1.0)
     assert grants == [1]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobgate.ratelimit import FairQueue, Pacer, TokenBucket
+from jobgate.ratelimit import FairQueue, Pacer
 from support.clock import VirtualClock
 
 
@@ -126,6 +126,37 @@ def test_withdraw_of_a_queue_that_is_not_scheduled_changes_nothing() -> None:
     assert queue.served_at == [10.1]
 
 
+def test_queue_that_was_served_earlier_than_planned_leaves_no_timer() -> None:
+    clock, pacer = make()
+    queue = FakeQueue(clock)
+    pacer.schedule(queue, 99.0)
+    pacer.schedule(queue, 10.1)
+    clock.run_until(11.0)
+    assert queue.served_at == [10.1]
+    assert clock.pending == []
+
+
+def test_ticks_that_queues_moved_away_from_do_not_pile_up() -> None:
+    clock, pacer = make()
+    moved, stays = FakeQueue(clock), FakeQueue(clock)
+    pacer.schedule(stays, 500.0)
+    for tick in range(10_000):
+        pacer.schedule(moved, 400.0 - tick * 0.01)
+    assert len(pacer._ticks) == len(pacer._due) <= 70
+    clock.run_until(600.0)
+    assert moved.served_at == [pytest.approx(300.01)]
+    assert stays.served_at == [500.0]
+
+
+def test_call_soon_calls_from_the_loop_and_not_at_once() -> None:
+    clock, pacer = make()
+    called: list[float] = []
+    pacer.call_soon(lambda: called.append(clock.now))
+    assert called == []
+    clock.run_until(11.0)
+    assert called == [10.0]
+
+
 def test_schedule_during_serve_waits_for_the_next_millisecond() -> None:
     clock, pacer = make()
     first, second = FakeQueue(clock), FakeQueue(clock)
@@ -174,7 +205,7 @@ async def test_grants_on_a_real_loop_need_one_timer_each() -> None:
         return loop.call_at(when, fire)
 
     pacer = Pacer(loop.time, call_at)
-    lane = FairQueue(TokenBucket(1_250_000.0, 65_536, loop.time()), pacer).lane()
+    lane = FairQueue(1_250_000.0, 65_536, pacer).lane()
     assert lane.request(65_536, pytest.fail)
     start = loop.time()
     for _ in range(10):

@@ -77,3 +77,23 @@ def test_take_without_a_limit_needs_no_loop() -> None:
 def test_rate_out_of_range_is_an_error(per_s: float) -> None:
     with pytest.raises(ValueError, match="expected 0"):
         RequestLimiter(per_s)
+
+
+@pytest.mark.parametrize(("per_s", "granted"), [(5.0, 5), (40.0, 40), (0.5, 1)], ids=["less", "more", "rare"])
+async def test_set_rate_grants_at_the_new_rate(frozen: list[float], per_s: float, granted: int) -> None:
+    limiter = RequestLimiter(20.0)
+    while limiter.take() == 0.0:
+        pass
+    limiter.set_rate(per_s)
+    assert limiter.per_s == per_s
+    assert [limiter.take() for _ in range(granted)] == [0.0] * granted
+    assert limiter.take() == pytest.approx(1.0 / per_s)
+
+
+async def test_set_rate_to_and_from_no_limit(frozen: list[float]) -> None:
+    limiter = RequestLimiter(1.0)
+    limiter.set_rate(0.0)
+    assert [limiter.take() for _ in range(1000)] == [0.0] * 1000
+    limiter.set_rate(1.0)
+    assert limiter.take() == 0.0
+    assert limiter.take() == 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 NO_PROXY = ("localhost", "127.0.0.1", "::1")
-_JAVA_OPTIONS = "JAVA_TOOL_OPTIONS"
+JAVA_OPTIONS = "JAVA_TOOL_OPTIONS"
 
 
 def proxy_variables(
@@ -31,7 +31,7 @@ def proxy_variables(
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), url),
         **dict.fromkeys(("no_proxy", "NO_PROXY"), direct),
         "NODE_USE_ENV_PROXY": "1",
-        _JAVA_OPTIONS: " ".join(filter(None, (java_options, *java))),
+        JAVA_OPTIONS: " ".join(filter(None, (java_options, *java))),
     }
 
 
@@ -52,6 +52,6 @@ def behind_proxy(
         no_proxy: Further hosts to reach without the proxy.
         extra: The ``[env]`` tables of the configuration; beats all.
     """
-    java_options = inherited.get(_JAVA_OPTIONS, "")
+    java_options = inherited.get(JAVA_OPTIONS, "")
     variables = proxy_variables(host, port, no_proxy=no_proxy, java_options=java_options)
     return {**without_proxy(inherited), **variables, **extra}

@@ -76,6 +76,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def setns(descriptor: int, flags: int) -> None:
+    """Move this thread to the namespace that a descriptor of ``/proc/PID/ns`` leads to."""
+    _check(_libc.setns(descriptor, flags), "setns")
+
+
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """Mount, bind or change a mount; parts without meaning are empty."""
     result = _libc.mount(

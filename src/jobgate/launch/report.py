@@ -6,17 +6,19 @@ from jobgate.config.host import parse_authority
 from jobgate.config.policy import Policy
 from jobgate.proxy.decision import Kind, Target, decide, suggestion
 from jobgate.proxy.errors import Reason
-from jobgate.proxy.usage import Refused, Usage
+from jobgate.proxy.usage import JobCounters, Refused, Usage
 
 from .summary import ReachedHost, RefusedHost, Summary
 
 
-def summarize(usage: Usage, policy: Policy, *, duration_s: float, note: str) -> Summary:
+def summarize(
+    usage: Usage, policy: Policy, *, counters: JobCounters, duration_s: float, note: str
+) -> Summary:
     """The summary of a job that has ended."""
     return Summary(
         duration_s=duration_s,
-        bytes_up=usage.bytes_up,
-        bytes_down=usage.bytes_down,
+        bytes_up=counters.bytes_up,
+        bytes_down=counters.bytes_down,
         reached=[
             ReachedHost(authority, entry.requests, entry.bytes_up, entry.bytes_down)
             for authority, entry in usage.reached.items()

@@ -10,17 +10,26 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobgate.config.settings import JobSettings, Settings
+from jobgate.proxy.buffers import bound_receive_buffer
+from jobgate.proxy.direction import receive_buffer_bytes
 from jobgate.proxy.gate import Gate
-from jobgate.proxy.job import receive_buffer_bytes
 from jobgate.proxy.journal import Journal
+from jobgate.proxy.usage import Usage
 
 from .launcher import Job
 from .namespaces import PROXY_ADDRESS, PROXY_PORT
 from .report import summarize
 from .summary import Summary
+
+
+class Account(NamedTuple):
+    """What a job did: in short, and in full."""
+
+    summary: Summary
+    usage: Usage
 
 
 class Ending(Protocol):
@@ -41,7 +50,7 @@ BACKLOG = 1024
 
 def serve(
     job: Job, proxy: socket.socket, settings: Settings, journal: Journal, loop_factory: LoopFactory
-) -> Summary:
+) -> Account:
     """Serve the proxy's socket from the job's first moment to its last.
 
     Args:
@@ -65,13 +74,11 @@ def listen(proxy: socket.socket, served: JobSettings) -> None:
 
     TCP settles its window at the handshake: the buffer comes before the listening.
     """
-    buffer_bytes = receive_buffer_bytes(served.policy.rate_up)
-    if buffer_bytes is not None:
-        proxy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    bound_receive_buffer(proxy, receive_buffer_bytes(served.policy.rate_up))
     proxy.listen(BACKLOG)
 
 
-async def _serve(job: Job, proxy: socket.socket, settings: Settings, journal: Journal) -> Summary:
+async def _serve(job: Job, proxy: socket.socket, settings: Settings, journal: Journal) -> Account:
     (served,) = settings.jobs
     gate = Gate(settings, journal=journal)
     try:
@@ -84,7 +91,14 @@ async def _serve(job: Job, proxy: socket.socket, settings: Settings, journal: Jo
         duration_s = time.monotonic() - started
     finally:
         await gate.close(DRAIN_S)
-    return summarize(client.usage, client.policy, duration_s=duration_s, note=settings.node.refusal_note)
+    summary = summarize(
+        client.usage,
+        client.policy,
+        counters=client.counters(),
+        duration_s=duration_s,
+        note=settings.node.refusal_note,
+    )
+    return Account(summary, client.usage)
 
 
 async def until_ended(job: Ending) -> None:

@@ -1,0 +1,141 @@
+"""From an allowed request to its origin and back: dial or reuse, then tunnel or forward (edge).
+
+A carrier belongs to one client connection and one job, and has at most one upstream
+connection at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobgate.config.host import Authority
+from jobgate.config.policy import Tls
+
+from .decision import Target
+from .errors import ProxyError, Reason
+from .exchange import Exchange
+from .forward import Forward, Stale
+from .head import RequestHead
+from .headers import request_head_bytes
+from .hello import check_hello
+from .legs import Legs
+from .reach import reach
+from .relay import Relay
+from .review import refused_now
+from .tunnel import Tunnel
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from .gate import Gate
+    from .job import Job
+
+CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+class Carrier:
+    """Carries the allowed requests of one client connection.
+
+    Args:
+        gate: Shared services and settings.
+        job: Whose requests these are.
+        client: The accepted connection.
+
+    Attributes:
+        up_lane: The connection's place among the job's uploads.
+        down_lane: The same for downloads.
+        is_judging: A tunnel has been promised, and waits for its ClientHello.
+    """
+
+    __slots__ = ("_client", "_gate", "_job", "_upstream", "down_lane", "is_judging", "up_lane")
+
+    def __init__(self, gate: Gate, job: Job, client: Wire) -> None:
+        self._gate = gate
+        self._job = job
+        self._client = client
+        self._upstream: Wire | None = None
+        self.up_lane = job.up.lane()
+        self.down_lane = job.down.lane()
+        self.is_judging = False
+
+    async def tunnel(self, target: Target, exchange: Exchange) -> Reason:
+        """Connect, answer CONNECT, and relay once the first bytes are allowed; say how it ended."""
+        job, timeouts = self._job, self._gate.settings.timeouts
+        upstream = await self._connect(target, exchange)
+        exchange.status = 200
+        self._client.write(CONNECTED)
+        if job.policy.job.tls is Tls.REQUIRE:
+            self.is_judging = True
+            refused = await check_hello(
+                self._client, upstream, target, job, timeout_s=timeouts.hello_s, exchange=exchange
+            )
+            self.is_judging = False
+            if refused is not None:
+                return refused
+        up = Relay(self._client, upstream, lane=self.up_lane)
+        down = Relay(upstream, self._client, lane=self.down_lane)
+        tunnel = Tunnel(up, down, idle_s=timeouts.tunnel_idle_s, half_closed_s=timeouts.half_closed_s)
+        try:
+            return await tunnel.run()
+        finally:
+            exchange.bytes_up, exchange.bytes_down = up.moved_bytes, down.moved_bytes
+
+    async def forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
+        """Send it over a kept connection of this job, or a new one; say whether another may follow."""
+        if (limit := self._gate.settings.limits.max_content_bytes) and request.content.length > limit:
+            raise ProxyError(Reason.CONTENT_TOO_LARGE, f"Content over {limit} bytes is not accepted here.")
+        authority = Authority(target.host, target.port)
+        kept = self._job.pool.take(authority)
+        if kept is not None:
+            self._upstream, exchange.address = kept
+            exchange.allow()
+            try:
+                return await self._carry(request, self._upstream, authority, path, exchange, reused=True)
+            except Stale:
+                self._upstream.abort()
+                exchange.address = None
+        upstream = await self._connect(target, exchange)
+        return await self._carry(request, upstream, authority, path, exchange, reused=False)
+
+    def let_go(self, *, reset: bool) -> None:
+        """End the upstream connection, if there is one; with ``reset`` its exchange looks cut."""
+        if self._upstream is not None:
+            self._upstream.abort(reset=reset)
+            self._upstream = None
+
+    async def _connect(self, target: Target, exchange: Exchange) -> Wire:
+        """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
+        gate, job = self._gate, self._job
+        generation = job.generation
+        sock = await reach(gate, job, target, exchange)
+        if job.generation != generation:
+            error = refused_now(job.policy, [target], exchange.address, gate.is_own)
+            if error is not None:
+                sock.close()
+                raise error
+        self._upstream = await gate.open_wire(sock, job.down)
+        self._upstream.bound_unsent(job.up.send_buffer_bytes)
+        return self._upstream
+
+    async def _carry(
+        self,
+        request: RequestHead,
+        upstream: Wire,
+        authority: Authority,
+        path: bytes,
+        exchange: Exchange,
+        *,
+        reused: bool,
+    ) -> bool:
+        job, gate = self._job, self._gate
+        generation = job.generation
+        legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
+        head = request_head_bytes(request, path, authority, via=gate.via, job_header=job.header)
+        keep_client, keep_upstream = await Forward(legs, request, exchange, gate.forward_options).run(
+            head, reused=reused
+        )
+        self._upstream = None
+        if keep_upstream and job.generation == generation:
+            job.pool.keep(authority, upstream, exchange.address or "")
+        else:
+            upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
+        return keep_client

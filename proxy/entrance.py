@@ -1,0 +1,79 @@
+"""What a listener leads to: one job, or whichever job a request shows itself to be of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from .credentials import read_credentials
+from .errors import ProxyError, Reason
+from .framing import Headers
+from .identity import Identities, check_own
+from .peer import Peer
+
+if TYPE_CHECKING:
+    from .job import Job
+
+
+class Entrance(Protocol):
+    """Knows whose a request is that comes in here."""
+
+    def anyones(self) -> Job | None:
+        """The job that all requests are of, whoever sends them; ``None``: each has to show it."""
+
+    def welcomes(self, peer: Peer) -> bool:
+        """Say whether anything is heard from this peer at all."""
+
+    def identify(self, peer: Peer, headers: Headers) -> Job:
+        """Say whose request this is.
+
+        Raises:
+            ProxyError: ``auth`` or ``unknown-job``.
+        """
+
+
+class OwnEntrance:
+    """The listener of one job, whose settings may change meanwhile."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def anyones(self) -> Job | None:
+        """The job, unless it has a token, source networks or users of its own."""
+        settings = self.job.settings
+        is_narrow = settings.token_hash is not None or settings.clients or settings.peer_uids
+        return None if is_narrow else self.job
+
+    def welcomes(self, peer: Peer) -> bool:
+        """Say whether the user at the other end of a unix socket may be there."""
+        uids = self.job.settings.peer_uids
+        return not uids or peer.uid in uids
+
+    def identify(self, peer: Peer, headers: Headers) -> Job:
+        """Check what the job asks of its clients."""
+        if not self.welcomes(peer):
+            raise ProxyError(Reason.UNKNOWN_JOB)
+        check_own(self.job.settings, peer.source, read_credentials(headers))
+        if self.job.gone is Reason.UNKNOWN_JOB:  # removed since it was accepted
+            raise ProxyError(Reason.UNKNOWN_JOB)
+        return self.job
+
+
+class SharedEntrance:
+    """All shared listeners of a gate, for the jobs that have none of their own."""
+
+    def __init__(self, identities: Identities, jobs: Mapping[str, Job]) -> None:
+        self._identities = identities
+        self._jobs = jobs
+
+    def anyones(self) -> Job | None:
+        """None: here every request shows its job."""
+        return None
+
+    def welcomes(self, peer: Peer) -> bool:
+        """Hear everybody: what is shown is in the head."""
+        return True
+
+    def identify(self, peer: Peer, headers: Headers) -> Job:
+        """Find the job by credentials, by source, or by both."""
+        return self._jobs[self._identities.identify(peer.source, read_credentials(headers))]

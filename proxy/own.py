@@ -1,0 +1,56 @@
+"""The gate's own endpoints, which are never a destination (edge)."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from ipaddress import ip_address
+
+from jobgate.config.host import Address
+
+from .addresses import embedded_ipv4
+
+
+class OwnEndpoints:
+    """Where this process accepts connections, in its own network namespace.
+
+    An endpoint that is added twice is there until it is discarded twice.
+    """
+
+    def __init__(self) -> None:
+        self._endpoints: Counter[tuple[Address, int]] = Counter()
+        self._wildcard_ports: Counter[int] = Counter()
+
+    def add(self, host: str, port: int) -> None:
+        """Add an endpoint by its address, which may be unspecified."""
+        address = ip_address(host)
+        self._endpoints[address, port] += 1
+        if address.is_unspecified:
+            self._wildcard_ports[port] += 1
+
+    def discard(self, host: str, port: int) -> None:
+        """Take back one ``add``."""
+        address = ip_address(host)
+        self._endpoints -= Counter([(address, port)])
+        if address.is_unspecified:
+            self._wildcard_ports -= Counter([port])
+
+    def leads_to(self, address: Address, port: int) -> bool:
+        """Say whether a connection would end here, by whatever form of the address."""
+        if (address, port) in self._endpoints:
+            return True
+        inner = embedded_ipv4(address)
+        if inner is not None and self.leads_to(inner, port):
+            return True
+        return port in self._wildcard_ports and _is_local(address)
+
+
+def _is_local(address: Address) -> bool:
+    """Say whether an address is one of this network namespace's own: only those can be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True

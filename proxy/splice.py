@@ -1,0 +1,155 @@
+"""Move bytes from socket to socket inside the kernel, by ``splice(2)`` through one pipe (edge).
+
+The pipe is shared by all connections: it is empty again before a call returns, since what
+the target does not take is read out of it and handed to the caller. Where the system does not
+splice there is never anything to splice, and the log says so once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import socket
+import termios
+import threading
+from array import array
+
+logger = logging.getLogger("jobgate")
+
+#: A pipe has a slot for each page of its size, and a segment of a network takes one: 64 of 1448 bytes.
+PIPE_BYTES = 256 * 1024
+
+_AVAILABLE = hasattr(os, "splice")
+_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _AVAILABLE else 0
+#: For a moment there are no descriptors or no memory.
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Splicer:
+    """The pipe, opened when first needed, and whether this system splices at all. For one thread."""
+
+    __slots__ = ("_count", "_held", "_is_off", "_pipe")
+
+    _close_descriptor = staticmethod(os.close)  # there when the interpreter has forgotten the module
+
+    def __init__(self) -> None:
+        self._is_off = not _AVAILABLE
+        self._pipe: tuple[int, int] | None = None
+        self._held = 0  # bytes in the pipe
+        self._count = array("i", [0])
+
+    def __del__(self) -> None:
+        self.close()
+
+    def queued(self, source: socket.socket) -> int:
+        """Return how many bytes can be spliced; 0 before an end or an error, and where it is not possible."""
+        if self._pipe is None and self._open() is None:
+            return 0
+        fcntl.ioctl(source.fileno(), termios.FIONREAD, self._count, True)
+        return self._count[0]
+
+    def move(self, source: socket.socket, target: socket.socket, n: int) -> tuple[int, bytes]:
+        """Take at most ``n`` bytes from the source, and give the target what it takes at once.
+
+        Args:
+            source: Connected, non-blocking.
+            target: Likewise; nothing waits to be written to it.
+            n: At least 1.
+
+        Returns:
+            How many bytes left the source, and those at their end that the target did not take.
+
+        Raises:
+            OSError: The source is broken, or bytes were lost: its stream cannot go on.
+        """
+        pipe = self._pipe or self._open()
+        if pipe is None:
+            return 0, b""
+        try:
+            self._held = taken = os.splice(source.fileno(), pipe[1], n, flags=_FLAGS)
+        except BlockingIOError:
+            return 0, b""
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which no connection says
+                raise
+            self._turn_off(error)
+            return 0, b""
+        rest = b""
+        try:
+            if taken:
+                self._held -= os.splice(pipe[0], target.fileno(), taken, flags=_FLAGS)
+        except OSError as error:  # of the connection: comes again when the rest is written
+            if error.errno == errno.EINVAL:
+                self._turn_off(error)
+        finally:
+            if self._held:
+                rest = self._take_out(pipe[0])
+        return taken, rest
+
+    def close(self) -> None:
+        """Let go of the pipe and what is in it; another is opened when needed."""
+        pipe, self._pipe, self._held = self._pipe, None, 0
+        for descriptor in pipe or ():
+            self._close_descriptor(descriptor)
+
+    def _take_out(self, reader: int) -> bytes:
+        """Empty the pipe.
+
+        Raises:
+            OSError: It cannot be emptied, and is thrown away.
+        """
+        held = self._held
+        try:
+            rest = os.read(reader, held)
+            self._held -= len(rest)
+            if self._held:
+                raise OSError(errno.EIO, f"read {len(rest)} of {held} bytes from a pipe")
+            return rest
+        finally:
+            if self._held:
+                self.close()
+
+    def _open(self) -> tuple[int, int] | None:
+        if self._is_off:
+            return None
+        try:
+            pipe = self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # over the user's limit: a small pipe works, too
+                fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            self._try(pipe)
+        except OSError as error:
+            self.close()
+            if error.errno not in _SHORT:
+                self._turn_off(error)
+            return None
+        return pipe
+
+    def _try(self, pipe: tuple[int, int]) -> None:
+        """Move a byte between sockets of our own: an error is the system's answer and no peer's.
+
+        Raises:
+            OSError: This system does not splice, or is short of descriptors.
+        """
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.send(b"x")
+            fcntl.ioctl(ours.fileno(), termios.FIONREAD, self._count, True)
+            os.splice(ours.fileno(), pipe[1], 1, flags=_FLAGS)
+            os.splice(pipe[0], ours.fileno(), 1, flags=_FLAGS)
+
+    def _turn_off(self, error: OSError) -> None:
+        self._is_off = True
+        logger.warning("Bulk data is copied: splice(2) does not work here (%s).", error.strerror)
+
+
+class Own(threading.local):
+    """What each thread has of its own: two loops would mix their streams in one pipe."""
+
+    def __init__(self) -> None:
+        self.splicer = Splicer()
+
+
+OWN = Own()

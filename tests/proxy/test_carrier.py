@@ -1,0 +1,82 @@
+"""The way of one connection's requests to their origins; most of it is in test_wire_*.py."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from jobgate.config.host import Address
+from jobgate.proxy.errors import ProxyError, Reason
+from support.changes import HeldDialer, job_of
+from support.gate import DialHook, loopback_gate
+from support.messages import absolute, connect, ok
+from support.narrow import only_connection
+from support.origin import Origin, Peer, answer, swallow
+from support.tls import hello_for
+from support.wait import until
+
+
+async def test_tunnel_is_being_judged_from_its_promise_to_its_hello() -> None:
+    async with (
+        Origin(swallow) as origin,
+        loopback_gate(tls="require") as gate,
+        gate.client() as client,
+    ):
+        carrier = (await only_connection(gate))._carrier
+        assert not carrier.is_judging
+        assert (await client.request(connect(f"ok.test:{origin.port}"), "CONNECT")).status == 200
+        assert carrier.is_judging
+        await client.send(hello_for(b"ok.test"))
+        await (await origin.peer()).until_received(1)
+        assert not carrier.is_judging
+
+
+class OnceDialer(DialHook):
+    """Connects once, and is refused from then on."""
+
+    async def __call__(
+        self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
+    ) -> socket.socket:
+        if self.dials:
+            raise ProxyError(Reason.CONNECT_REFUSED)
+        return await super().__call__(
+            addresses, port, timeout_s=timeout_s, receive_buffer_bytes=receive_buffer_bytes
+        )
+
+
+async def test_kept_connection_that_was_dead_is_not_the_one_that_failed() -> None:
+    """When the dial that takes its place fails, no address was reached."""
+
+    async def once(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.send(ok(b"1"))
+        await peer.read_head()
+
+    async with Origin(once) as origin, loopback_gate(dialer=OnceDialer()) as gate, gate.client() as client:
+        for _ in range(2):
+            response = await client.request(absolute(f"http://ok.test:{origin.port}/"))
+        assert (response.status, response.value("x-jobgate-reason")) == (502, "connect-refused")
+        await gate.until_closed(2)
+        assert [line["address"] for line in gate.closes] == ["127.0.0.1", None]
+
+
+async def test_upstream_belongs_to_its_carrier_until_it_is_kept_for_the_job() -> None:
+    async with Origin(answer(ok(b"1"))) as origin, loopback_gate() as gate, gate.client() as client:
+        carrier = (await only_connection(gate))._carrier
+        assert (await client.request(absolute(f"http://ok.test:{origin.port}/"))).status == 200
+        await gate.until_closed(1)
+        assert carrier._upstream is None
+        assert len(job_of(gate).pool) == 1
+
+
+async def test_client_that_leaves_during_a_dial_leaves_no_upstream() -> None:
+    dialer = HeldDialer()
+    async with Origin(swallow) as origin, loopback_gate(dialer=dialer) as gate, gate.client() as client:
+        await client.send(connect(f"ok.test:{origin.port}"))
+        await dialer.connected.wait()
+        client.reset()
+        dialer.go.set()
+        await (await origin.peer()).until_ended()
+        await until(lambda: not gate.gate.connections)
+        await asyncio.sleep(0)

@@ -1,0 +1,240 @@
+"""Bulk that the relay does not read: what is paid, what is moved, and in what order it arrives."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from jobgate.proxy.content import Framing, KnownLength
+from jobgate.proxy.relay import PIECES_IN_A_ROW, End, Relay
+from jobgate.proxy.splice import Splicer
+from jobgate.ratelimit import ByteQuota, FairQueue, Pacer
+from support.clock import VirtualClock
+from support.pairs import drain, fill, reset, tcp_pair
+from support.splicers import CountingSplicer
+from support.wires import FakeWire
+
+RATE, BURST, PIECE = 1000.0, 100, 50
+CONTENT = bytes(range(251)) * 4
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def splicer() -> Iterator[CountingSplicer]:
+    splicer = CountingSplicer()
+    yield splicer
+    splicer.close()
+
+
+class Rig:
+    """A relay between wires that a test plays, over sockets that are real, under a virtual clock.
+
+    What is spliced arrives at ``receiver``; what is written, in ``target.written``.
+    """
+
+    def __init__(
+        self,
+        source: Pair,
+        target: Pair,
+        splicer: Splicer,
+        *,
+        rate: float = RATE,
+        max_bytes: int = 0,
+        framing: Framing | None = None,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.sender, self.receiver = source[0], target[1]
+        self.source, self.target = FakeWire(), FakeWire()
+        self.source.sock, self.target.sock = source[1], target[0]
+        self.quota = ByteQuota(max_bytes)
+        self.exhausted: list[int] = []
+        self.queue = FairQueue(
+            rate,
+            BURST,
+            Pacer(self.clock.time, self.clock.call_at),
+            cap_bytes=PIECE,
+            quota=self.quota,
+            on_exhausted=lambda: self.exhausted.append(self.quota.moved_bytes),
+        )
+        self.lane = self.queue.lane()
+        self.relay = Relay(self.source, self.target, lane=self.lane, framing=framing, splicer=splicer)
+        self.relay.start()
+
+    def begin(self, queued: bytes = CONTENT, first: int = PIECE) -> None:
+        """Have the kernel hold something, and the loop read a piece in front of it."""
+        self.sender.sendall(queued)
+        self.source.arrive(b"f" * first)
+
+    def spliced(self) -> bytes:
+        return drain(self.receiver)
+
+    def tokens(self) -> float:
+        assert self.queue.supply.bucket is not None
+        return self.queue.supply.bucket.level(self.clock.time())
+
+
+@pytest.fixture
+def new_rig(splicer: CountingSplicer) -> Iterator[Callable[..., Rig]]:
+    with ExitStack() as stack:
+        yield lambda **options: Rig(
+            stack.enter_context(tcp_pair()), stack.enter_context(tcp_pair()), splicer, **options
+        )
+
+
+NewRig = Callable[..., Rig]
+
+
+def test_bulk_is_spliced_when_it_is_paid_and_read_again_behind_it(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin()
+    assert (bytes(rig.target.written), rig.spliced()) == (b"f" * PIECE, CONTENT[:PIECE])
+    assert not rig.source.reading
+    rig.clock.advance(0.049)
+    assert rig.spliced() == b""
+    rig.clock.advance(0.002)
+    assert rig.spliced() == CONTENT[PIECE : 2 * PIECE]
+    rig.clock.advance(len(CONTENT) / RATE)
+    assert rig.spliced() == CONTENT[2 * PIECE :]
+    assert rig.source.reading
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + len(CONTENT)
+    rig.source.end()
+    assert rig.relay.end is End.EOF
+
+
+@pytest.mark.parametrize("first", [1, PIECE - 1])
+def test_small_reads_never_ask_the_kernel(new_rig: NewRig, splicer: CountingSplicer, first: int) -> None:
+    rig = new_rig(rate=math.inf)
+    rig.begin(first=first)
+    assert (splicer.asked, rig.source.reading, rig.spliced()) == (0, True, b"")
+
+
+def test_framed_content_is_never_spliced(new_rig: NewRig, splicer: CountingSplicer) -> None:
+    rig = new_rig(rate=math.inf, framing=KnownLength(500))
+    rig.begin()
+    assert (splicer.asked, rig.source.reading, rig.spliced()) == (0, True, b"")
+
+
+@pytest.mark.parametrize("lost", ["source", "target"])
+def test_lost_wire_is_never_spliced(new_rig: NewRig, splicer: CountingSplicer, lost: str) -> None:
+    rig = new_rig(rate=math.inf)
+    (rig.source if lost == "source" else rig.target).is_lost = True
+    rig.begin()
+    assert (splicer.asked, rig.spliced()) == (0, b"")
+
+
+def test_unlimited_bulk_leaves_turns_to_others(new_rig: NewRig) -> None:
+    rig = new_rig(rate=math.inf)
+    rig.begin()
+    assert len(rig.spliced()) == PIECES_IN_A_ROW * PIECE
+    assert rig.source.reading
+
+
+def test_stop_while_waiting_takes_no_tokens_and_no_bytes(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin()
+    rig.relay.stop()
+    rig.clock.advance(1.0)
+    assert (rig.relay.end, rig.tokens()) == (End.TARGET_LOST, BURST)
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == 2 * PIECE
+    assert rig.spliced() == CONTENT[:PIECE]
+
+
+def test_source_lost_while_waiting_ends_the_relay(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin()
+    rig.source.break_()
+    rig.clock.advance(1.0)
+    assert (rig.relay.end, rig.tokens()) == (End.SOURCE_LOST, BURST)
+
+
+def test_source_reset_while_waiting_is_for_the_loop_to_see(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin(CONTENT[: 3 * PIECE])
+    reset(rig.sender)
+    rig.clock.advance(1.0)
+    assert rig.spliced() == CONTENT[: 3 * PIECE]
+    assert (rig.relay.end, rig.source.reading) == (None, True)
+    with pytest.raises(ConnectionResetError):
+        rig.source.sock.recv(1)
+
+
+def test_reset_that_the_splice_has_met_ends_the_relay(new_rig: NewRig, splicer: CountingSplicer) -> None:
+    rig = new_rig()
+    rig.begin()
+    splicer.error = ConnectionResetError()
+    rig.clock.advance(1.0)
+    assert (rig.relay.end, rig.source.error) == (End.SOURCE_LOST, splicer.error)
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == 2 * PIECE
+    assert rig.tokens() == BURST
+
+
+def test_smaller_piece_of_a_new_rate_does_not_change_what_waits(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin()
+    rig.queue.set_rate(RATE, 20)
+    rig.spliced()
+    rig.clock.advance(0.03)
+    assert rig.spliced() == CONTENT[PIECE : 2 * PIECE]
+    rig.clock.advance(2.0)
+    assert rig.spliced() == CONTENT[2 * PIECE :]
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + len(CONTENT)
+
+
+def test_rate_that_is_lifted_lets_go_of_what_waits(new_rig: NewRig) -> None:
+    rig = new_rig()
+    rig.begin(CONTENT[: 3 * PIECE])
+    rig.queue.set_rate(math.inf, 1)
+    rig.clock.advance(0.001)
+    assert rig.spliced() == CONTENT[: 3 * PIECE]
+    assert rig.source.reading
+
+
+def test_quota_is_never_passed_by_a_byte(new_rig: NewRig) -> None:
+    rig = new_rig(max_bytes=4 * PIECE)
+    rig.begin()
+    rig.clock.advance(2.0)
+    assert rig.exhausted == [4 * PIECE]
+    assert rig.spliced() == CONTENT[: 3 * PIECE]
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == 4 * PIECE
+
+
+@pytest.mark.parametrize("most", [1, 7, 49])
+def test_what_was_paid_and_did_not_come_is_given_back(
+    new_rig: NewRig, splicer: CountingSplicer, most: int
+) -> None:
+    rig = new_rig()
+    splicer.most_bytes = most
+    rig.begin()
+    while not rig.source.reading:
+        rig.clock.advance(0.01)
+        assert rig.relay.moved_bytes <= BURST + RATE * rig.clock.now
+        if rig.source.reading and splicer.queued(rig.source.sock):
+            rig.source.arrive(rig.source.sock.recv(PIECE))
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + len(CONTENT)
+    assert rig.clock.now == pytest.approx((PIECE + len(CONTENT) - BURST) / RATE, abs=0.1)
+
+
+def test_full_target_gets_the_rest_as_a_write_and_holds_the_source(new_rig: NewRig) -> None:
+    rig = new_rig(rate=math.inf)
+    fill(rig.target.sock)
+    rig.target.room_bytes = PIECE
+    rig.begin()
+    assert bytes(rig.target.written) == b"f" * PIECE + CONTENT[:PIECE]
+    assert not rig.source.reading
+    rig.target.make_room()
+    assert bytes(rig.target.written) == b"f" * PIECE + CONTENT[: (1 + PIECES_IN_A_ROW) * PIECE]
+    assert rig.source.reading
+
+
+def test_blocked_target_is_never_overtaken(new_rig: NewRig) -> None:
+    rig = new_rig(rate=math.inf)
+    rig.target.room_bytes = PIECE - 1
+    rig.begin()
+    assert (rig.spliced(), rig.source.reading) == (b"", False)
+    rig.target.make_room()
+    assert rig.spliced() == CONTENT[: PIECES_IN_A_ROW * PIECE]

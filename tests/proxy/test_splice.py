@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+from jobgate.proxy.splice import OWN, Splicer
+from support.pairs import PAIRS, drain, fill, reset, tcp_pair
+
+CONTENT = bytes(range(251)) * 200
+
+
+class Ends(NamedTuple):
+    """A stream in, a stream out; ``sender`` and ``receiver`` are the peers."""
+
+    sender: socket.socket
+    source: socket.socket
+    target: socket.socket
+    receiver: socket.socket
+
+
+@pytest.fixture(params=list(PAIRS.values()), ids=list(PAIRS))
+def ends(
+    request: pytest.FixtureRequest,
+) -> Iterator[Ends]:
+    new_pair: Callable[[], AbstractContextManager[tuple[socket.socket, socket.socket]]] = request.param
+    with ExitStack() as stack:
+        yield Ends(*stack.enter_context(new_pair()), *stack.enter_context(new_pair()))
+
+
+@pytest.fixture
+def splicer() -> Iterator[Splicer]:
+    splicer = Splicer()
+    yield splicer
+    splicer.close()
+
+
+def refusing(number: int) -> Callable[..., NoReturn]:
+    """A system call that fails."""
+
+    def call(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_move_takes_what_was_asked_for_in_order(ends: Ends, splicer: Splicer) -> None:
+    ends.sender.sendall(CONTENT)
+    assert splicer.queued(ends.source) == len(CONTENT)
+    got = b""
+    for n in (1, 1000, 30_000, len(CONTENT)):
+        taken, rest = splicer.move(ends.source, ends.target, n)
+        assert (0 < taken <= n, rest) == (True, b"")
+        got += drain(ends.receiver)
+    assert got == CONTENT
+    assert splicer.queued(ends.source) == 0
+
+
+@pytest.mark.parametrize("end", [False, True], ids=["silence", "fin"])
+def test_move_with_nothing_there_takes_nothing(ends: Ends, splicer: Splicer, end: bool) -> None:
+    if end:
+        ends.sender.shutdown(socket.SHUT_WR)
+    assert splicer.queued(ends.source) == 0
+    assert splicer.move(ends.source, ends.target, 100) == (0, b"")
+    assert ends.source.fileno() >= 0
+
+
+def test_move_returns_what_a_full_target_does_not_take(ends: Ends, splicer: Splicer) -> None:
+    filled = fill(ends.target)
+    ends.sender.sendall(CONTENT)
+    taken, rest = splicer.move(ends.source, ends.target, 20_000)
+    assert 0 < taken <= 20_000
+    passed = b""
+    while len(passed) < filled + taken - len(rest):
+        passed += drain(ends.receiver)
+    assert passed[filled:] + rest == CONTENT[:taken]
+
+
+def test_move_through_a_small_pipe_says_how_much_was_taken(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.splice.PIPE_BYTES", 4096)
+    ends.sender.sendall(CONTENT)
+    total = 0
+    while splicer.queued(ends.source):
+        taken, rest = splicer.move(ends.source, ends.target, len(CONTENT))
+        assert (0 < taken < len(CONTENT), rest) == (True, b"")
+        total += taken
+    assert total == len(CONTENT)
+    assert drain(ends.receiver) == CONTENT
+
+
+def test_pipe_of_the_kernels_size_will_do(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "fcntl", refusing(errno.EPERM))
+    ends.sender.sendall(CONTENT[:1000])
+    assert splicer.move(ends.source, ends.target, 1000) == (1000, b"")
+
+
+def test_broken_source_raises_and_leaves_the_pipe_empty(splicer: Splicer) -> None:
+    with tcp_pair() as (sender, source), tcp_pair() as (target, receiver):
+        assert splicer.queued(source) == 0
+        reset(sender)
+        with pytest.raises(ConnectionResetError):
+            splicer.move(source, target, 100)
+        with tcp_pair() as (other_sender, other):
+            other_sender.sendall(b"other")
+            assert splicer.move(other, target, 100) == (5, b"")
+        assert drain(receiver) == b"other"
+
+
+def test_broken_target_returns_everything(splicer: Splicer) -> None:
+    with tcp_pair() as (sender, source), tcp_pair() as (target, receiver):
+        reset(receiver)
+        sender.sendall(CONTENT)
+        taken, rest = splicer.move(source, target, 1000)
+        assert (taken, rest) == (1000, CONTENT[:1000])
+        sender.close()
+        with tcp_pair() as (other, other_receiver):
+            splicer.move(source, other, 1000)
+            assert drain(other_receiver) == CONTENT[1000:2000]
+
+
+@pytest.mark.parametrize(
+    "read", [refusing(errno.EIO), lambda *_: b"", lambda _, n: bytes(n - 1)], ids=["error", "nothing", "less"]
+)
+def test_pipe_that_cannot_be_emptied_is_replaced(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch, read: Callable[[int, int], bytes]
+) -> None:
+    filled = fill(ends.target)
+    ends.sender.sendall(CONTENT)
+    splicer.queued(ends.source)
+    before = descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", read)
+        with pytest.raises(OSError, match=r"Input/output|from a pipe"):
+            splicer.move(ends.source, ends.target, 1000)
+    passed = len(drain(ends.receiver)) - filled
+    assert passed < 1000
+    assert descriptors() == before - 2
+    taken, rest = splicer.move(ends.source, ends.target, 500)
+    assert drain(ends.receiver)[-taken:] + rest == CONTENT[1000 : 1000 + taken]
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL], ids=os.strerror)
+def test_system_without_splice_is_off_for_good_and_says_so_once(
+    ends: Ends,
+    splicer: Splicer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    before = descriptors()
+    ends.sender.sendall(CONTENT)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "splice", refusing(number))
+        assert splicer.queued(ends.source) == 0
+    assert splicer.queued(ends.source) == 0
+    assert splicer.move(ends.source, ends.target, 100) == (0, b"")
+    assert descriptors() == before
+    assert [record.name for record in caplog.records] == ["jobgate"]
+    assert drain(ends.source) == CONTENT
+
+
+@pytest.mark.parametrize("fails_at", [1, 2], ids=["in", "out"])
+def test_splice_that_is_refused_later_loses_nothing(
+    ends: Ends,
+    splicer: Splicer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fails_at: int,
+) -> None:
+    ends.sender.sendall(CONTENT)
+    splicer.queued(ends.source)
+    calls = 0
+    splice = os.splice
+
+    def sometimes(source: int, target: int, n: int, *, flags: int) -> int:
+        nonlocal calls
+        calls += 1
+        return refusing(errno.EINVAL)() if calls == fails_at else splice(source, target, n, flags=flags)
+
+    monkeypatch.setattr(os, "splice", sometimes)
+    taken, rest = splicer.move(ends.source, ends.target, 1000)
+    assert (taken, rest) == ((0, b"") if fails_at == 1 else (1000, CONTENT[:1000]))
+    assert rest + drain(ends.source) == CONTENT
+    assert splicer.queued(ends.source) == 0
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM], ids=os.strerror)
+def test_without_descriptors_there_is_nothing_to_splice_for_now(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    before = descriptors()
+    ends.sender.sendall(CONTENT)
+    for name in ("os.pipe2", "socket.socketpair"):
+        with monkeypatch.context() as patched:
+            patched.setattr(name, refusing(number))
+            assert splicer.queued(ends.source) == 0
+            assert splicer.move(ends.source, ends.target, 100) == (0, b"")
+        assert descriptors() == before
+    assert splicer.queued(ends.source) == len(CONTENT)
+
+
+def test_close_frees_the_pipe_and_the_next_use_opens_another(ends: Ends, splicer: Splicer) -> None:
+    before = descriptors()
+    for _ in range(2):
+        ends.sender.sendall(b"x")
+        assert splicer.move(ends.source, ends.target, 1) == (1, b"")
+        assert descriptors() == before + 2
+        splicer.close()
+        assert descriptors() == before
+
+
+def test_pipe_is_not_inherited_and_never_blocks(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipes: list[tuple[int, int]] = []
+    pipe2 = os.pipe2
+
+    def opened(flags: int) -> tuple[int, int]:
+        pipes.append(pipe2(flags))
+        return pipes[-1]
+
+    monkeypatch.setattr(os, "pipe2", opened)
+    splicer.queued(ends.source)
+    (pipe,) = pipes
+    assert not any(os.get_inheritable(number) or os.get_blocking(number) for number in pipe)
+
+
+def test_each_thread_has_its_own_pipe_and_takes_it_along() -> None:
+    before = descriptors()
+    seen: list[int] = []
+    mine = id(OWN.splicer)
+
+    def use() -> None:
+        with tcp_pair() as (_, source):
+            OWN.splicer.queued(source)
+        seen.extend((id(OWN.splicer), descriptors()))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert seen[0] != mine == id(OWN.splicer)
+    assert (seen[1], descriptors()) == (before + 2, before)
