@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from jobgate.cli import call
-from jobgate.cli.check import parse_url
-from jobgate.proxy.decision import Kind
-from jobgate.proxy.errors import BadRequest
+from jobgate.cli.check import judge_resolved
+from jobgate.config.settings import DnsSettings, Settings
+from jobgate.proxy.errors import Reason
+from support import dns as script
+from support.dns import DnsServer
+from support.policies import policy
 
 FILE = """
 [node]
@@ -39,32 +42,6 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "gate.toml"
     path.write_text(FILE)
     return str(path)
-
-
-@pytest.mark.parametrize(
-    ("url", "kind", "host", "port"),
-    [
-        ("https://www.example.com/a?b=c", Kind.CONNECT, "www.example.com", 443),
-        ("HTTPS://WWW.Example.COM.:8443", Kind.CONNECT, "www.example.com", 8443),
-        ("https://example.com?x", Kind.CONNECT, "example.com", 443),
-        ("http://example.com/a#b", Kind.HTTP, "example.com", 80),
-        ("http://example.com:8080", Kind.HTTP, "example.com", 8080),
-        ("example.com", Kind.CONNECT, "example.com", 443),
-        ("example.com:22", Kind.CONNECT, "example.com", 22),
-        ("https://[2001:db8::1]/", Kind.CONNECT, "2001:db8::1", 443),
-    ],
-)
-def test_parse_url_reads_what_a_client_would_ask_for(url: str, kind: Kind, host: str, port: int) -> None:
-    target = parse_url(url)
-    assert (target.kind, str(target.host), target.port) == (kind, host, port)
-
-
-@pytest.mark.parametrize(
-    "url", ["ftp://example.com/", "https://user@example.com/", "https://127.1/", "http://exämple.com/", ""]
-)
-def test_parse_url_refuses_what_the_gate_refuses(url: str) -> None:
-    with pytest.raises(BadRequest):
-        parse_url(url)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +79,15 @@ def test_resolve_judges_the_addresses(
 ) -> None:
     assert call(["check", "--config", config, "--job", "train", "--resolve", url]) == code
     assert words in capsys.readouterr().out
+
+
+async def test_resolve_refuses_no_address_by_an_incomplete_answer() -> None:
+    lost = script.by_type(A=script.error("SERVFAIL"), AAAA=script.records("fd00::7"))
+    async with DnsServer({"n.test": lost}) as server:
+        settings = Settings(dns=DnsSettings(servers=(server.endpoint,)))
+        (answer,) = await judge_resolved(["https://n.test/"], policy("n.test"), settings)
+    assert (answer.reason, answer.addresses) == (Reason.DNS_FAILURE, ())
+    assert "only some of the addresses of n.test" in answer.detail
 
 
 def test_json_has_the_names_of_the_log(config: str, capsys: pytest.CaptureFixture[str]) -> None:

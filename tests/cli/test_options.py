@@ -8,7 +8,7 @@ import pytest
 
 from jobgate.cli.options import JobOptions, Words, load_settings, settings_with_job
 from jobgate.config.load import load_text
-from jobgate.config.policy import Network, Tls
+from jobgate.config.policy import Mode, Network, Tls
 from jobgate.config.settings import JobSettings, Settings
 
 ONE_JOB = """
@@ -167,3 +167,22 @@ def test_network_without_domains_leaves_those_of_the_file_out(network: str) -> N
     text = '[node]\nnetworks = ["none", "http", "full"]\n' + ONE_JOB
     policy = job_of(JobOptions(network=network), text).policy
     assert (policy.network, len(policy.domains), len(policy.deny)) == (Network(network), 0, 0)
+
+
+def test_report_means_http_without_any_list() -> None:
+    job = job_of(JobOptions(report=True))
+    assert (job.policy.network, job.policy.mode, domains_of(job)) == (Network.HTTP, Mode.REPORT, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "quotas"),
+    [
+        (JobOptions(), (5, 7)),
+        (JobOptions(max_bytes_up=1), (1, 7)),
+        (JobOptions(max_bytes_down=0), (5, 0)),
+    ],
+    ids=["of the file", "option wins", "lifted"],
+)
+def test_quotas(options: JobOptions, quotas: tuple[int, int]) -> None:
+    job = job_of(options, f"{ONE_JOB}max_bytes_up = 5\nmax_bytes_down = 7\n", "train")
+    assert (job.max_bytes_up, job.max_bytes_down) == quotas

@@ -8,7 +8,7 @@ import pytest
 
 from jobgate.cli import call
 from jobgate.cli.options import JobOptions, load_settings, settings_with_job
-from jobgate.cli.run import JOB_ID, ROOT_WARNING, job_environment, wants_colour, warn_root
+from jobgate.cli.run import JOB_ID, ROOT_WARNING, alone, job_environment, wants_colour, warn_root
 from jobgate.config.settings import Settings
 
 
@@ -35,7 +35,8 @@ def settings(options: JobOptions, config: str | None = None) -> Settings:
         (["--domain", "a.test", "--rate", "fast", "true"], '--rate: "fast"'),
         (["--domain", "a.test", "--log", "-", "true"], "--log: standard output belongs to the job"),
         (["--config", "/nonexistent.toml", "true"], "/nonexistent.toml: cannot be read"),
-        (["--report", "true"], "No such option '--report'."),
+        (["--network", "none", "--report", "true"], "--report has no meaning with --network none"),
+        (["--max-bytes-up", "-1", "true"], "-1 is not in the range x>=0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -103,3 +104,13 @@ def test_root_is_warned(
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     warn_root()
     assert capsys.readouterr().err == said
+
+
+def test_job_of_a_gateway_needs_no_credentials_when_it_runs_alone(tmp_path: Path) -> None:
+    config = tmp_path / "gate.toml"
+    config.write_text(
+        '[listen]\nproxy = ["127.0.0.1:3128"]\n[[job]]\nid = "j"\nnetwork = "http"\ndomains = ["a.test"]\n'
+        'token = "t"\nclients = ["10.0.0.0/8"]\nmax_bytes_up = 5\n'
+    )
+    (job,) = alone(settings(JobOptions(), str(config))).jobs
+    assert (job.token, job.token_hash, job.clients, job.max_bytes_up) == ("", None, (), 5)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +73,49 @@ def test_service_manager_is_told(tmp_path: Path) -> None:
         manager.bind(f"{tmp_path}/notify")
         manager.settimeout(20)
         with started(*SIDECAR, environment={"NOTIFY_SOCKET": f"{tmp_path}/notify"}) as (process, _):
-            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"MAINPID=%d\nREADY=1" % process.pid
             process.send_signal(signal.SIGTERM)
             assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_service_manager_is_told_of_a_reload(tmp_path: Path) -> None:
+    configuration = tmp_path / "jobgate.toml"
+    configuration.write_text(f'[listen]\ncontrol = "{tmp_path}/control.sock"\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        manager.settimeout(20)
+        environment = {"NOTIFY_SOCKET": f"{tmp_path}/notify"}
+        with started("serve", "--config", str(configuration), environment=environment) as (process, _):
+            assert manager.recv(100).endswith(b"READY=1")
+            before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            process.send_signal(signal.SIGHUP)
+            state, _, since = manager.recv(100).decode().partition("\nMONOTONIC_USEC=")
+            assert state == "RELOADING=1"
+            assert before_us <= int(since) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            assert manager.recv(100) == b"READY=1"
+
+
+def test_sidecar_loads_nothing_of_a_gateway() -> None:
+    program = (
+        "import sys, jobgate.cli.sidecar\n"
+        "print(sorted({'aiohttp', 'cattrs', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_state_that_cannot_be_used_is_one_line_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configuration = tmp_path / "jobgate.toml"
+    configuration.write_text(f'[listen]\ncontrol = "{tmp_path}/c"\n[state]\npath = "{tmp_path}/missing/db"\n')
+    assert call(["serve", "--config", str(configuration)]) == 1
+    assert capsys.readouterr().err == (
+        f"jobgate: cannot open {tmp_path}/missing/db: No such file or directory\n"
+    )
 
 
 def test_log_goes_on_in_a_new_file_after_a_hangup(tmp_path: Path) -> None:

@@ -4,38 +4,42 @@ import click
 import pytest
 
 from jobgate.cli import call
-from jobgate.cli.serve import served_jobs
+from jobgate.cli.serve import require_work
+from jobgate.config.gateway import ListenSettings
 from jobgate.config.policy import JobPolicy, Network
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings, Settings
 
 HTTP = JobPolicy(network=Network.HTTP, domains=RuleSet.parse([".example.com"]))
-
-
-def test_only_jobs_behind_a_gate_are_served() -> None:
-    jobs = (
-        JobSettings(id="a", policy=HTTP, listen="127.0.0.1:3128"),
-        JobSettings(id="b", policy=JobPolicy(network=Network.NONE)),
-        JobSettings(id="c", policy=JobPolicy(network=Network.FULL)),
-    )
-    assert [job.id for job in served_jobs(Settings(jobs=jobs))] == ["a"]
+NO_CONTROL = ListenSettings(control=None)
 
 
 @pytest.mark.parametrize(
-    ("jobs", "message"),
+    "settings",
     [
-        ((), "nothing to serve"),
-        ((JobSettings(id="b"),), "nothing to serve"),
+        Settings(),
+        Settings(jobs=(JobSettings(id="a", policy=HTTP, listen="127.0.0.1:3128"),), listen=NO_CONTROL),
+    ],
+    ids=["jobs can be added", "a job"],
+)
+def test_configuration_with_something_to_serve(settings: Settings) -> None:
+    require_work(settings)
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        (),
         (
-            (JobSettings(id="a", policy=HTTP), JobSettings(id="b", policy=HTTP)),
-            "no listener for a, b: write ",
+            JobSettings(id="b", policy=JobPolicy(network=Network.NONE)),
+            JobSettings(id="c", policy=JobPolicy(network=Network.FULL)),
         ),
     ],
-    ids=["no job", "none", "no listener"],
+    ids=["no job", "none and full"],
 )
-def test_configuration_that_serves_nobody_is_refused(jobs: tuple[JobSettings, ...], message: str) -> None:
-    with pytest.raises(click.UsageError, match=f"^{message}"):
-        served_jobs(Settings(jobs=jobs))
+def test_configuration_that_serves_nobody_is_refused(jobs: tuple[JobSettings, ...]) -> None:
+    with pytest.raises(click.UsageError, match=r"^nothing to serve"):
+        require_work(Settings(jobs=jobs, listen=NO_CONTROL))
 
 
 def test_configuration_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from jobgate.config.endpoints import Endpoint, UnixPath, parse_listen
 from jobgate.gateway.listeners import UNIX_MODE, ListenError, bound_to, open_listener, remove_path
+from jobgate.gateway.netns import call_inside
+from support.netns import namespace, needs_namespaces
 
 
 def test_port_zero_picks_one() -> None:
@@ -81,3 +83,26 @@ def test_remove_path_removes_only_paths(tmp_path: Path) -> None:
     remove_path(where)
     remove_path(parse_listen("127.0.0.1:3128"))
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_namespaces
+def test_listener_of_another_namespace_is_reached_from_there_alone() -> None:
+    with namespace() as other, open_listener(parse_listen("127.0.0.1:0"), netns=other.path) as sock:
+        sock.setblocking(True)
+        sock.settimeout(10)
+        address = sock.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        client = call_inside(other.path, lambda: socket.create_connection(address))
+        with client:
+            accepted, peer = sock.accept()
+            accepted.close()
+            assert peer == client.getsockname()
+
+
+def test_namespace_that_is_not_there_is_named() -> None:
+    with pytest.raises(
+        ListenError,
+        match=r"^cannot listen on 127\.0\.0\.1:1: there is no network namespace /run/netns/no-such$",
+    ):
+        open_listener(parse_listen("127.0.0.1:1"), netns="no-such")

@@ -52,12 +52,14 @@ class Client:
         self.was_reset = False
 
     @classmethod
-    async def connect(cls, port: int, address: str = "127.0.0.1") -> Self:
-        """Open a connection."""
+    async def connect(cls, port: int, address: str = "127.0.0.1", *, source: str = "") -> Self:
+        """Open a connection, from an address of our own if one is named."""
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            if source:
+                sock.bind((source, 0))
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
         except BaseException:
             sock.close()

@@ -13,9 +13,11 @@ from ipaddress import ip_address
 from jobgate.config.host import Address, Name
 from jobgate.config.load import load_text
 from jobgate.config.settings import DnsSettings
-from jobgate.proxy.dial import dial
+from jobgate.proxy.dial import Dialer, dial
+from jobgate.proxy.entrance import Entrance
 from jobgate.proxy.errors import ProxyError, Reason
-from jobgate.proxy.gate import Dialer, Gate
+from jobgate.proxy.gate import Gate
+from jobgate.proxy.job import Job
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 from jobgate.proxy.resolver import Resolution, Resolver
@@ -44,6 +46,11 @@ class RecordingWriter(LogWriter):
         if fields["event"] in lines:  # not "dropped": what a job logs beyond its share
             lines[str(fields["event"])].append(fields)
         self.changes.notify()
+
+    def lines(self, event: str) -> list[Line]:
+        """The lines of an event."""
+        every: list[Line] = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in every if line["event"] == event]
 
     def check(self) -> None:
         """Assert that each decision has one close line."""
@@ -88,15 +95,15 @@ class FakeResolver(Resolver):
         resolver._sequences[name] = list(answers)
         return resolver
 
-    def lookup(self, name: Name) -> tuple[Address, ...] | None:
+    def lookup(self, name: Name) -> Resolution | None:
         """Know nothing without a query."""
         return None
 
-    def cached(self, name: Name) -> bool:
+    def cached(self, name: Name, *, whole: bool = False) -> bool:
         """Know nothing without a query."""
         return False
 
-    async def resolve(self, name: Name) -> Resolution:
+    async def resolve(self, name: Name, *, whole: bool = False) -> Resolution:
         """Count the query and answer it."""
         self.queries.append(str(name))
         if self._failure is not None:
@@ -140,11 +147,14 @@ class DialHook:
 class RunningGate:
     """A gate that serves, and what it did."""
 
-    def __init__(self, gate: Gate, log: RecordingWriter, dialer: DialHook, ports: list[int]) -> None:
+    def __init__(
+        self, gate: Gate, log: RecordingWriter, dialer: DialHook, ports: list[int], shared_ports: list[int]
+    ) -> None:
         self.gate = gate
         self._log = log
         self.dials = dialer.dials
         self.ports = ports
+        self.shared_ports = shared_ports
 
     @property
     def port(self) -> int:
@@ -189,7 +199,7 @@ async def running_gate(
     dialer: DialHook | None = None,
     listening: str = "127.0.0.1",
 ) -> AsyncIterator[RunningGate]:
-    """Serve every job of a configuration on a port of its own; check the journal at the end.
+    """Serve the jobs of a configuration on ports of their own, or shared ones; check the journal at the end.
 
     Args:
         configuration: TOML.
@@ -206,12 +216,21 @@ async def running_gate(
     failures: list[str] = []
     loop.set_exception_handler(lambda _, context: failures.append(repr(context)))
     ports: list[int] = []
-    for job in settings.jobs:
+    shared_ports: list[int] = []
+
+    def listen(entrance: Job | Entrance, taken: list[int]) -> None:
         listener = socket.create_server((listening, 0), backlog=512)
-        ports.append(listener.getsockname()[1])
-        gate.listen(gate.add_job(job), listener)
+        taken.append(listener.getsockname()[1])
+        gate.listen(entrance, listener)
+
+    for settings_of_job in settings.jobs:
+        job = gate.add_job(settings_of_job)
+        if settings_of_job.listen:
+            listen(job, ports)
+    for _ in settings.listen.proxy:
+        listen(gate.shared, shared_ports)
     try:
-        yield RunningGate(gate, log, hook, ports)
+        yield RunningGate(gate, log, hook, ports, shared_ports)
     finally:
         await gate.close()
         log.close()

@@ -29,6 +29,7 @@ from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import STANDARD_OUTPUT, LogWriter
 from jobgate.proxy.relay import Relay
+from jobgate.proxy.splice import OWN
 from jobgate.proxy.wire import Wire
 from jobgate.ratelimit.fair import FairQueue
 
@@ -85,14 +86,15 @@ class Tally(Journal):
         self.unclosed: set[str] = set()
         self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
-    def decision(self, *, id: str, **rest: object) -> None:
+    def decision(self, exchange: Exchange) -> None:
         """Expect a close line."""
-        self.unclosed.add(id)
+        self.unclosed.add(exchange.id)
 
-    def close(self, *, id: str, job: str, reason: str, **rest: object) -> None:
+    def close(self, exchange: Exchange) -> None:
         """Count the end; one without a decision, or a second one, is an error."""
-        self.unclosed.remove(id)
-        self.reasons[job][reason] += 1
+        assert exchange.end is not None
+        self.unclosed.remove(exchange.id)
+        self.reasons[exchange.job_id][exchange.end.token] += 1
 
 
 class Child:
@@ -107,6 +109,8 @@ class Child:
             self._writer = LogWriter(settings.log.path)
             journal = Journal(self._writer)
         self._gate = Gate(settings, journal=journal)
+        with socket.socket() as sock:  # opens the pipe, which stays: no leak of the first bulk
+            OWN.splicer.queued(sock)
 
     def listen(self) -> dict[str, int]:
         """Serve every job; return the ports."""
@@ -135,8 +139,8 @@ class Child:
             timers=timers,
             objects=objects,
             connections=sum(job.connections for job in jobs),
-            registered=len(gate._connections),
-            serving=len(gate._tasks),
+            registered=len(gate.reception._connections),
+            serving=len(gate.reception._tasks),
             pooled=sum(len(job.pool) for job in jobs),
             lanes_waiting=sum(queue.waiting for queue in queues if isinstance(queue, FairQueue)),
             resolving=len(gate.resolver._flights) + len(gate.resolver._tasks),

@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
-from jobgate.ratelimit import FairQueue, Pacer, TokenBucket, default_burst_bytes
+from jobgate.ratelimit import ByteQuota, FairQueue, Lane, Pacer, TokenBucket, default_burst_bytes
 
 from .clock import VirtualClock
 
 
 class Job:
-    """One queue of a job with its bucket, and the log of what was released when."""
+    """One queue of a job with its bucket, and the log of what was released when.
 
-    def __init__(self, rate: float, *, burst: int | None = None, clock: VirtualClock | None = None) -> None:
+    Args:
+        rate: Bytes/s.
+        burst: By default what suits the rate.
+        clock: By default one of its own.
+        pacer: Likewise; jobs of one node share it, and its clock.
+        max_bytes: Quota.
+        node_log: Where the releases of all jobs of a node are logged in their order, too.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        burst: int | None = None,
+        clock: VirtualClock | None = None,
+        pacer: Pacer | None = None,
+        max_bytes: int = 0,
+        node_log: list[tuple[float, int]] | None = None,
+    ) -> None:
         self.clock = clock or VirtualClock(100.0)
         self.rate = rate
-        self.burst = burst or default_burst_bytes(rate)
-        self.pacer = Pacer(self.clock.time, self.clock.call_at)
-        self.bucket = TokenBucket(rate, self.burst, self.clock.time())
-        self.queue = FairQueue(self.bucket, self.pacer)
+        self.burst = burst or (1 if math.isinf(rate) else default_burst_bytes(rate))
+        self.pacer = pacer or Pacer(self.clock.time, self.clock.call_at)
+        self.exhausted = 0
+        self.queue = FairQueue(
+            rate, self.burst, self.pacer, quota=ByteQuota(max_bytes), on_exhausted=self._on_exhausted
+        )
         self.released: list[tuple[float, int]] = []
+        self._logs = [self.released] if node_log is None else [self.released, node_log]
+        self.connections: list[Connection] = []
+
+    @property
+    def bucket(self) -> TokenBucket:
+        assert self.queue.supply.bucket is not None
+        return self.queue.supply.bucket
+
+    @property
+    def got(self) -> int:
+        """Bytes granted to its connections."""
+        return sum(connection.got for connection in self.connections)
 
     def connect(self, sizes: Iterator[int], gap_s: float = 0.0) -> Connection:
-        return Connection(self, sizes, lambda: gap_s)
+        connection = Connection(self, sizes, lambda: gap_s)
+        self.connections.append(connection)
+        return connection
 
     def excess(self) -> float:
         """Most bytes that any window let through above ``rate x t``.
@@ -36,6 +71,19 @@ class Job:
             excess = max(excess, total - self.rate * at - lowest)
         return excess
 
+    def log(self, n: int) -> None:
+        """Note that so much was released now."""
+        for released in self._logs:
+            released.append((self.clock.now, n))
+
+    def _on_exhausted(self) -> None:
+        self.exhausted += 1
+
+
+def free_lane() -> Lane:
+    """A lane without a rate: every request is granted at once."""
+    return Job(math.inf).queue.lane()
+
 
 class Connection:
     """Asks for the next of ``sizes`` as soon as the last was granted, and ``gap_s`` after it."""
@@ -45,6 +93,8 @@ class Connection:
         self.got = 0
         self.asked = 0
         self.done = False
+        self.waited_s = 0.0
+        self._asked_at = 0.0
         self._job = job
         self._sizes = sizes
         self._gap_s = gap_s
@@ -55,12 +105,14 @@ class Connection:
             self.asked = next(self._sizes, 0)
             self.done = self.asked == 0
             if self.done or not self.lane.request(self.asked, self._granted):
+                self._asked_at = self._job.clock.time()
                 return
             self._count()
             if self._later():
                 return
 
     def _granted(self) -> None:
+        self.waited_s += self._job.clock.time() - self._asked_at
         self._count()
         if not self._later():
             self._ask()
@@ -73,10 +125,12 @@ class Connection:
 
     def _count(self) -> None:
         self.got += self.asked
-        self._job.released.append((self._job.clock.now, self.asked))
+        self._job.log(self.asked)
 
     def stop(self) -> None:
         self.done = True
+        if self.lane.waiting:
+            self.waited_s += self._job.clock.time() - self._asked_at
         self.lane.cancel()
 
 

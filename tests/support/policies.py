@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobgate.config.host import parse_authority
-from jobgate.config.policy import JobPolicy, Network, NodePolicy, Policy
+from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Policy
 from jobgate.config.ports import Ports
 from jobgate.config.rules import RuleSet
 from jobgate.proxy.decision import Kind, Target
@@ -26,6 +28,11 @@ def policy(
         http_ports=Ports.parse(http_ports or ["80", "1024-65535"]),
     )
     return Policy(JobPolicy(Network.HTTP, RuleSet.parse(domains.split()), RuleSet.parse(deny.split())), node)
+
+
+def in_report_mode(enforced: Policy) -> Policy:
+    """Make the same policy one that only reports."""
+    return Policy(replace(enforced.job, mode=Mode.REPORT), replace(enforced.node, mode=Mode.REPORT))
 
 
 def connect(authority: str) -> Target:

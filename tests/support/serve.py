@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,10 +79,10 @@ class Served:
 
 
 @contextmanager
-def serve(configuration: Path) -> Iterator[Served]:
-    """Run ``jobgate serve`` until the context is left."""
+def serve(configuration: Path, *options: str, inside: Sequence[str] = ()) -> Iterator[Served]:
+    """Run ``jobgate serve`` until the context is left, behind a command that goes somewhere else first."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--config", str(configuration)],
+        [*inside, *COMMAND, "serve", "--config", str(configuration), *options],
         stdout=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,

@@ -19,6 +19,9 @@ from .net import free_port
 from .serve import COMMAND, ENVIRONMENT, Served, serve
 from .web_origin import WebOrigin, web_origin
 
+#: Has to be encoded in a URL; a generator of tokens makes simpler ones.
+TOKEN = "p@ss:w/rd%+~"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -31,6 +34,7 @@ class Site:
         authority: Certificate of the authority that signed the origin's.
         environment: What ``jobgate env`` prints, and where each client finds the authority.
         plain_tunnels: The same for a job whose tunnels may carry anything.
+        known: The same for a job that shares its listener and is known by its token.
     """
 
     origin: WebOrigin
@@ -39,10 +43,15 @@ class Site:
     authority: Path
     environment: dict[str, str]
     plain_tunnels: dict[str, str]
+    known: dict[str, str]
 
     def with_plain_tunnels(self) -> Site:
         """As the job whose tunnels may carry anything: some clients tunnel ``http://`` and ``ws://`` too."""
         return replace(self, environment=self.plain_tunnels)
+
+    def with_credentials(self) -> Site:
+        """As the job that is known by its token."""
+        return replace(self, environment=self.known)
 
     def http(self, path: str, name: str = "ok.test") -> str:
         """Return a plain URL of the origin."""
@@ -59,9 +68,12 @@ class Site:
         return subprocess.run(command, input=content, capture_output=True, timeout=60, env=self.environment)
 
 
-def _configuration(origin: WebOrigin, port: int, plain_port: int) -> str:
+def _configuration(origin: WebOrigin, port: int, plain_port: int, shared_port: int) -> str:
     plain, secure = origin.plain_port, origin.tls_port
     return f"""
+[listen]
+control = ""
+proxy = ["127.0.0.1:{shared_port}"]
 [node]
 allow_addresses = ["127.0.0.1:{plain}", "127.0.0.1:{secure}"]
 [dns]
@@ -77,6 +89,16 @@ network = "http"
 listen = "127.0.0.1:{plain_port}"
 domains = ["tunnel.ok.test:{plain}"]
 tls = "any"
+[[job]]
+id = "known"
+network = "http"
+token = {json.dumps(TOKEN)}
+domains = ["ok.test", "ok.test:{secure}"]
+[[job]]
+id = "neighbour"
+network = "http"
+clients = ["127.200.0.0/16"]
+domains = ["ok.test", "ok.test:{secure}"]
 """
 
 
@@ -114,10 +136,11 @@ def running_site(folder: Path) -> Iterator[Site]:
     (home / ".wgetrc").write_text(f"ca_certificate = {bundle}\n")
     with web_origin(tls, files) as origin:
         configuration = folder / "jobgate.toml"
-        configuration.write_text(_configuration(origin, free_port(), free_port()))
+        configuration.write_text(_configuration(origin, free_port(), free_port(), free_port()))
         with serve(configuration) as gate:
             environments = [
-                _job_environment(job, configuration, home, bundle) for job in ("job", "plain-tunnels")
+                _job_environment(job, configuration, home, bundle)
+                for job in ("job", "plain-tunnels", "known")
             ]
             yield Site(origin, gate, files, bundle, *environments)
 
@@ -127,4 +150,13 @@ def need(program: str) -> str:
     path = shutil.which(program)
     if path is None:
         pytest.skip(f"{program} is not installed")
+    return path
+
+
+def need_node() -> str:
+    """Return the path of a Node whose ``fetch`` reads the environment, or skip the test."""
+    path = need("node")
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.removeprefix("v").split(".")[0]) < 24:
+        pytest.skip(f"node {version.strip()} does not read NODE_USE_ENV_PROXY")
     return path

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 from jobgate.proxy.wire import Reader, Wire
+
+_CLOSED = socket.socket()
+_CLOSED.close()
 
 
 class FakeWire(Wire):
@@ -19,6 +23,7 @@ class FakeWire(Wire):
     __slots__ = ("calls", "reading", "room_bytes", "written")
 
     def __init__(self, room_bytes: int | None = None) -> None:
+        self.sock = _CLOSED
         self.inbox = bytearray()
         self.reader: Reader | None = None
         self.on_writable: Callable[[], None] | None = None
@@ -81,6 +86,9 @@ class FakeWire(Wire):
         if self.on_writable is not None:
             callback, self.on_writable = self.on_writable, None
             callback()
+
+    def bound_unsent(self, size_bytes: int | None) -> None:
+        pass
 
     def send_fin(self) -> None:
         self.calls.append("fin")

@@ -19,10 +19,14 @@ ENVIRONMENT_PREFIX = "JOBGATE"
 
 COMMANDS = {
     "run": "Run one command behind its allowlist, in a network of its own.",
+    "learn": "Run one command and print the smallest policy it needs.",
     "sidecar": "Serve one job from beside it: same namespace or same pod.",
     "serve": "Serve the jobs of a configuration file, each on its own listener.",
     "check": "Explain whether a job may reach a URL, and why.",
     "env": "Print the variables that a job needs to find its gate.",
+    "jobs": "List, add, change and remove jobs of a running gateway.",
+    "reload": "Have a running gateway read its configuration again.",
+    "top": "Watch the jobs of a running gateway.",
     "health": "Ask a running gate whether it answers.",
     "demo": "Show one allowed and one refused request, offline.",
 }

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from jobgate.config.endpoints import Endpoint, parse_listen
-from jobgate.config.host import host_text
+from jobgate.config.endpoints import Endpoint, UnixPath, parse_listen
 from jobgate.config.policy import Network
 from jobgate.config.settings import JobSettings, Settings
-from jobgate.launch.environment import proxy_variables
+from jobgate.gateway import variables
+from jobgate.gateway.variables import job_variables, parse_address, with_token
+from jobgate.launch.environment import JAVA_OPTIONS
 
+from .control import ask, control_options
 from .options import config_option, load_settings
+
+if TYPE_CHECKING:
+    from jobgate.client import Client
+    from jobgate.client.values import Variables
 
 
 def as_shell(variables: Mapping[str, str]) -> str:
@@ -69,33 +76,59 @@ def find_job(settings: Settings, job_id: str) -> JobSettings:
     raise click.UsageError(f'no job "{job_id}" in the configuration; it has: {known}')
 
 
-def address_for_job(job: JobSettings, given: str | None) -> tuple[str, int]:
-    """Say how the job reaches its gate: as given, else where the listener is.
+def address_for_job(
+    job: JobSettings, given: str | None, shared: Sequence[Endpoint | UnixPath] = ()
+) -> tuple[str, int]:
+    """Say how the job reaches its gate: as given, else where its listener is, else a shared one.
 
     Raises:
-        click.UsageError: The listener does not tell.
+        click.UsageError: No listener tells.
     """
-    if given:
-        host, _, port = given.rpartition(":")
-        if not host or not port.isdecimal():
-            raise click.UsageError(f'--address: "{given}": write HOST:PORT')
-        return host, int(port)
-    where = parse_listen(job.listen) if job.listen else None
-    if not isinstance(where, Endpoint) or where.address.is_unspecified or where.port == 0:
-        shown = job.listen or "nowhere"
-        raise click.UsageError(
-            f'job "{job.id}" listens on {shown}: add --address HOST:PORT as the job sees the gate'
-        )
-    return host_text(where.address), where.port
+    try:
+        if given:
+            return parse_address(given)
+        return variables.address_for_job(job.id, [parse_listen(job.listen)] if job.listen else shared)
+    except variables.NoAddress as error:
+        raise click.UsageError(f"{error}: add --address HOST:PORT as the job sees the gate") from error
+    except ValueError as error:
+        raise click.UsageError(f"--address: {error}") from error
 
 
-def job_variables(
-    settings: Settings, job: JobSettings, address: tuple[str, int], java_options: str
+def variables_from_file(
+    config: str, job_id: str, address: str | None, token: str | None, java_options: str
 ) -> dict[str, str]:
-    """The proxy's variables, then the file's ``[env]``, then the job's own."""
-    host, port = address
-    variables = proxy_variables(host, port, no_proxy=settings.node.no_proxy, java_options=java_options)
-    return {**variables, **settings.env, **job.env}
+    """The variables of a job of a configuration file.
+
+    Raises:
+        click.UsageError: The file is wrong, or has no such job with a gate.
+    """
+    settings = load_settings(config)
+    job = find_job(settings, job_id)
+    where = address_for_job(job, address, settings.listen.proxy)
+    return job_variables(settings, job, where, token=token or job.token, java_options=java_options)
+
+
+def variables_from_gateway(
+    control: str, token_file: str | None, job_id: str, address: str | None, token: str | None
+) -> dict[str, str]:
+    """The variables of a job of a running gateway, which may know its token by the hash alone.
+
+    Raises:
+        click.UsageError: The token is needed.
+        click.ClickException: The gateway has no such job, or does not answer.
+    """
+
+    async def find(gateway: Client) -> Variables:
+        return await gateway.variables(job_id, address=address or "")
+
+    found = ask(control, token_file, find)
+    if found.complete:
+        return dict(found.variables)
+    if token is None:
+        raise click.UsageError(
+            f'the gateway knows only the hash of the token of "{job_id}": add --token TOKEN'
+        )
+    return {name: with_token(value, job_id, token) for name, value in found.variables.items()}
 
 
 @click.command(epilog='Example: eval "$(jobgate env train-42 --config jobgate.toml)"')
@@ -111,13 +144,26 @@ def job_variables(
     help="docker is for --env-file.",
 )
 @click.option("--address", metavar="HOST:PORT", help="The gate as the job sees it; default: its listener.")
-def command(job: str, config: str | None, form: str, address: str | None) -> None:
-    """Print the variables by which JOB of the configuration file finds its gate."""
-    if config is None:
-        raise click.UsageError("env needs a configuration: add --config FILE")
-    settings = load_settings(config)
-    chosen = find_job(settings, job)
+@click.option("--token", metavar="TOKEN", help="The job's, where the gateway has made one.")
+@control_options
+def command(
+    job: str,
+    config: str | None,
+    form: str,
+    address: str | None,
+    token: str | None,
+    control: str,
+    control_token_file: str | None,
+) -> None:
+    """Print the variables by which JOB finds its gate.
+
+    JOB is one of the configuration file, without --config one of the running gateway.
+    """
     # Only a shell goes on with the variables that we see; a container has its own.
-    java_options = os.environ.get("JAVA_TOOL_OPTIONS", "") if form == "shell" else ""
-    variables = job_variables(settings, chosen, address_for_job(chosen, address), java_options)
-    click.echo(FORMATS[form](variables))
+    java_options = os.environ.get(JAVA_OPTIONS, "") if form == "shell" else ""
+    if config is None:
+        found = variables_from_gateway(control, control_token_file, job, address, token)
+        found[JAVA_OPTIONS] = " ".join(filter(None, (java_options, found[JAVA_OPTIONS])))
+    else:
+        found = variables_from_file(config, job, address, token, java_options)
+    click.echo(FORMATS[form](found))

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import click
 
-from jobgate.config.policy import JobPolicy, Network, PolicyError, Tls, narrow
+from jobgate.config.policy import JobPolicy, Mode, Network, PolicyError, Tls, narrow
 from jobgate.config.rates import parse_rate
 from jobgate.config.rules import NO_RULES, RuleErrors, RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings, Settings
@@ -39,6 +39,9 @@ class JobOptions:
     rate_up: str | None = None
     rate_down: str | None = None
     tls: str | None = None
+    max_bytes_up: int | None = None
+    max_bytes_down: int | None = None
+    report: bool = False
 
 
 def config_option(command: Command) -> Command:
@@ -106,6 +109,23 @@ def rate_options(command: Command) -> Command:
     return both(up(down(command)))
 
 
+def quota_options(command: Command) -> Command:
+    """``--max-bytes-up`` and ``--max-bytes-down``."""
+    count = click.IntRange(min=0)
+    up = click.option("--max-bytes-up", metavar="BYTES", type=count, help="Upload at most this; 0: no quota.")
+    down = click.option("--max-bytes-down", metavar="BYTES", type=count, help="Download at most this.")
+    return up(down(command))
+
+
+def report_option(command: Command) -> Command:
+    """``--report``."""
+    return click.option(
+        "--report",
+        is_flag=True,
+        help="Let what the domains would refuse pass, and log it; deny lists and addresses stay enforced.",
+    )(command)
+
+
 def load_settings(path: str | None) -> Settings:
     """The settings of a file, or the defaults where none is named: then the caller is the node.
 
@@ -127,8 +147,8 @@ def settings_with_job(settings: Settings, options: JobOptions, *, job_id: str, l
 
     The file's part is its job of that id, else its only job. ``--domain`` replaces the
     domains of the file; ``--deny`` adds to its deny list; a network that has no use for
-    either leaves the file's out. Without a network, domains
-    mean ``http`` and no domains mean ``none``.
+    either leaves the file's out. Without a network, domains or ``--report``
+    mean ``http`` and neither means ``none``.
 
     Args:
         settings: Of the file.
@@ -152,8 +172,15 @@ def settings_with_job(settings: Settings, options: JobOptions, *, job_id: str, l
         rate_up=_rate("--rate-up", options.rate_up, options.rate, base.policy.rate_up),
         rate_down=_rate("--rate-down", options.rate_down, options.rate, base.policy.rate_down),
         tls=Tls(options.tls) if options.tls else base.policy.tls,
+        mode=Mode.REPORT if options.report else base.policy.mode,
     )
-    job = replace(base, listen=listen or base.listen, policy=_narrowed(policy, settings))
+    job = replace(
+        base,
+        listen=listen or base.listen,
+        policy=_narrowed(policy, settings),
+        max_bytes_up=base.max_bytes_up if options.max_bytes_up is None else options.max_bytes_up,
+        max_bytes_down=base.max_bytes_down if options.max_bytes_down is None else options.max_bytes_down,
+    )
     return replace(settings, jobs=(job,))
 
 
@@ -171,11 +198,12 @@ def _base_job(settings: Settings, options: JobOptions, job_id: str) -> JobSettin
 
 def _network(options: JobOptions, base: JobSettings, domains: RuleSet) -> Network:
     if options.network is None:
-        return Network.HTTP if options.domains else base.policy.network
+        return Network.HTTP if options.domains or options.report else base.policy.network
     network = Network(options.network)
-    if network is not Network.HTTP and options.domains:
-        raise click.UsageError(f"--domain has no meaning with --network {network}: leave one of them out")
-    if network is Network.HTTP and not len(domains):
+    if network is not Network.HTTP and (options.domains or options.report):
+        option = "--domain" if options.domains else "--report"
+        raise click.UsageError(f"{option} has no meaning with --network {network}: leave one of them out")
+    if network is Network.HTTP and not len(domains) and not options.report:
         raise click.UsageError("--network http needs at least one domain: add --domain")
     return network
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,11 +24,16 @@ from .options import (
     load_settings,
     log_option,
     loop_option,
+    quota_options,
     rate_options,
+    report_option,
     rule_options,
     settings_with_job,
     tls_option,
 )
+
+if TYPE_CHECKING:
+    from jobgate.launch.serving import Account  # imports the gate
 
 JOB_ID = "run"
 ROOT_WARNING = (
@@ -47,6 +54,8 @@ ROOT_WARNING = (
 @rule_options
 @rate_options
 @tls_option
+@quota_options
+@report_option
 @config_option
 @click.option(
     "--summary/--no-summary", default=True, show_default=True, help="Report traffic and refusals at the end."
@@ -65,6 +74,9 @@ def command(
     rate_up: str | None,
     rate_down: str | None,
     tls: str | None,
+    max_bytes_up: int | None,
+    max_bytes_down: int | None,
+    report: bool,
     config: str | None,
     summary: bool,
     log: str | None,
@@ -80,8 +92,10 @@ def command(
 
     run isolates the network: not files, not the home directory, not sockets outside /run.
     """
-    options = JobOptions(network, domains, deny, rate, rate_up, rate_down, tls)
-    settings = settings_with_job(load_settings(config), options, job_id=JOB_ID)
+    options = JobOptions(
+        network, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
+    )
+    settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
     (job,) = settings.jobs
     if log == "-":
         raise click.UsageError("--log: standard output belongs to the job: name a file")
@@ -91,10 +105,20 @@ def command(
         if job.policy.network is Network.NONE:
             return run_without_network(Plan(argv, without_proxy(os.environ), proxy=False, keep_run=keep_run))
         plan = Plan(argv, job_environment(settings), proxy=True, keep_run=keep_run)
-        return run_behind_gate(plan, settings, log=log, loop=loop, summary=summary)
+        exit_code, account = run_behind_gate(plan, settings, log=log, loop=loop)
     except LaunchError as error:
         click.echo(f"jobgate: {error}", err=True)
         return error.exit_code
+    if summary:
+        show_summary(account)
+    return exit_code
+
+
+def alone(settings: Settings) -> Settings:
+    """Leave out how the job is told from others: in its namespace there is nobody else."""
+    (job,) = settings.jobs
+    job = replace(job, token="", token_hash=None, clients=(), netns="", peer_uids=frozenset())
+    return replace(settings, jobs=(job,))
 
 
 def job_environment(settings: Settings) -> dict[str, str]:
@@ -129,17 +153,20 @@ def run_without_network(plan: Plan) -> int:
         return job.wait()
 
 
-def run_behind_gate(plan: Plan, settings: Settings, *, log: str | None, loop: str, summary: bool) -> int:
-    """Run a job and its gate; returns the job's exit code."""
+def run_behind_gate(plan: Plan, settings: Settings, *, log: str | None, loop: str) -> tuple[int, Account]:
+    """Run a job and its gate; returns the job's exit code, and what it did."""
     with start(plan) as job:
         # While the job isolates itself: the gate takes longer to load than that.
         from .run_gate import serve_job
 
         (proxy,) = job.ready()
         warn_root()
-        result = serve_job(job, proxy, settings, log=log, loop=loop)
+        account = serve_job(job, proxy, settings, log=log, loop=loop)
         exit_code = job.wait()
     # After the streams of the job have been carried out.
-    if summary:
-        click.echo(render(result, colour=wants_colour()), err=True, nl=False)
-    return exit_code
+    return exit_code, account
+
+
+def show_summary(account: Account) -> None:
+    """Write what a job did to standard error."""
+    click.echo(render(account.summary, colour=wants_colour()), err=True, nl=False)

@@ -9,15 +9,14 @@ from jobgate.config.settings import Settings
 from jobgate.gateway.service import raise_descriptor_limit
 from jobgate.launch.errors import LaunchError
 from jobgate.launch.launcher import Job
-from jobgate.launch.serving import serve
-from jobgate.launch.summary import Summary
+from jobgate.launch.serving import Account, serve
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 
 from .running import LOOPS
 
 
-def serve_job(job: Job, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str) -> Summary:
+def serve_job(job: Job, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str) -> Account:
     """Serve the socket of an isolated job until it has ended.
 
     Raises:
@@ -26,9 +25,9 @@ def serve_job(job: Job, proxy: socket.socket, settings: Settings, *, log: str | 
     raise_descriptor_limit()
     with nullcontext() if log is None else closing(open_log(log)) as writer:
         journal = Journal(writer)
-        summary = serve(job, proxy, settings, journal, LOOPS[loop])
+        account = serve(job, proxy, settings, journal, LOOPS[loop])
         journal.report_dropped()
-        return summary
+        return account
 
 
 def open_log(path: str) -> LogWriter:

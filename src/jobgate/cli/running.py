@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+import signal
+import time
+from collections.abc import Callable, Mapping
 
 import click
 import uvloop
 
-from jobgate.config.settings import JobSettings, Settings
 from jobgate.gateway.listeners import ListenError
 from jobgate.gateway.notify import notify
-from jobgate.gateway.service import close_listeners, open_listeners, raise_descriptor_limit, serve
+from jobgate.gateway.service import Service, raise_descriptor_limit, serve
+from jobgate.gateway.stored import StoreError
+from jobgate.gateway.upgrade import UpgradeError
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 
@@ -42,38 +45,55 @@ def reopen_log(writer: LogWriter) -> None:
         click.echo(f"jobgate: cannot open the log anew: {error.strerror or error}", err=True)
 
 
-def run_until_stopped(settings: Settings, jobs: Iterable[JobSettings], *, log: str, loop: str) -> None:
-    """Serve the jobs until a signal ends it, then let connections finish.
+class Process:
+    """This process, as the surroundings of a service: log, standard error, service manager."""
+
+    def __init__(self, writer: LogWriter, journal: Journal) -> None:
+        self._writer = writer
+        self._journal = journal
+
+    def ready(self, listen: Mapping[str, str], besides: Mapping[str, object]) -> None:
+        self._journal.ready(listen, besides)
+        # After a take-over the manager still has another process for the main one.
+        notify(f"MAINPID={os.getpid()}\nREADY=1", os.environ)
+
+    def reloading(self) -> None:
+        # The time is what makes systemd see that the READY=1 of before is not meant (sd_notify(3)).
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notify(f"RELOADING=1\nMONOTONIC_USEC={now_us}", os.environ)
+
+    def reloaded(self) -> None:
+        notify("READY=1", os.environ)
+
+    def stopping(self) -> None:
+        notify("STOPPING=1", os.environ)
+
+    def over(self) -> None:
+        # One more request to stop must not make a failure of an end that has come.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def problem(self, text: str) -> None:
+        for line in text.splitlines():
+            click.echo(f"jobgate: {line}", err=True)
+
+    def reopen_log(self) -> None:
+        reopen_log(self._writer)
+
+
+def run_until_stopped(service: Service, *, log: str | None, loop: str) -> None:
+    """Serve until a signal ends it, then let connections finish.
 
     Raises:
-        click.ClickException: A listener or the log cannot be opened.
+        click.ClickException: A listener, the log or the state cannot be opened.
     """
     raise_descriptor_limit()
-    writer = open_log(log)
-    try:
-        listeners = open_listeners(jobs)
-    except ListenError as error:
-        writer.close()
-        raise click.ClickException(str(error)) from error
+    writer = open_log(log or service.settings.log.path)
     journal = Journal(writer)
-
-    def on_state(state: str, listen: Mapping[str, str]) -> None:
-        if state == "ready":
-            journal.ready(listen)
-        notify("READY=1" if state == "ready" else "STOPPING=1", os.environ)
-
     try:
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-            runner.run(
-                serve(
-                    settings,
-                    listeners,
-                    journal=journal,
-                    on_hangup=lambda: reopen_log(writer),
-                    on_state=on_state,
-                )
-            )
+            runner.run(serve(service, Process(writer, journal), journal))
+    except (ListenError, StoreError, UpgradeError) as error:
+        raise click.ClickException(str(error)) from error
     finally:
-        close_listeners(listeners)
         journal.report_dropped()
         writer.close()

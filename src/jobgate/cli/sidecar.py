@@ -9,6 +9,7 @@ import click
 from jobgate.config.endpoints import Endpoint, UnixPath, parse_listen
 from jobgate.config.policy import Network
 from jobgate.gateway.routes import own_route_interfaces
+from jobgate.gateway.service import Service
 
 from .options import (
     JobOptions,
@@ -16,7 +17,9 @@ from .options import (
     load_settings,
     log_option,
     loop_option,
+    quota_options,
     rate_options,
+    report_option,
     rule_options,
     settings_with_job,
     tls_option,
@@ -76,6 +79,8 @@ def require_isolation(where: Endpoint | UnixPath, interfaces: list[str]) -> None
 @rule_options
 @rate_options
 @tls_option
+@quota_options
+@report_option
 @log_option
 @click.option("--advisory", is_flag=True, help="Serve although the job could go around the gate.")
 @loop_option
@@ -89,6 +94,9 @@ def command(
     rate_up: str | None,
     rate_down: str | None,
     tls: str | None,
+    max_bytes_up: int | None,
+    max_bytes_down: int | None,
+    report: bool,
     log: str | None,
     advisory: bool,
     loop: str,
@@ -99,7 +107,9 @@ def command(
     to anything but itself, the job could go around the gate: sidecar then refuses to
     start, unless --advisory is given.
     """
-    options = JobOptions(domains=domains, deny=deny, rate=rate, rate_up=rate_up, rate_down=rate_down, tls=tls)
+    options = JobOptions(
+        None, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
+    )
     settings = settings_with_job(load_settings(config), options, job_id=job, listen=listen_option(listen))
     (served,) = settings.jobs
     if served.policy.network is not Network.HTTP:
@@ -107,4 +117,4 @@ def command(
     served = replace(served, listen=served.listen or DEFAULT_LISTEN)
     if not advisory:
         require_isolation(parse_listen(served.listen), own_route_interfaces())
-    run_until_stopped(settings, [served], log=log or settings.log.path, loop=loop)
+    run_until_stopped(Service(replace(settings, jobs=(served,))), log=log, loop=loop)

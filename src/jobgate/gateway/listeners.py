@@ -1,4 +1,4 @@
-"""Listening sockets of jobs."""
+"""Listening sockets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from jobgate.config.endpoints import Endpoint, UnixPath
+from jobgate.proxy.buffers import bound_receive_buffer
+
+from .netns import NamespaceError, call_inside
 
 BACKLOG = 1024
 """Connections that the kernel holds while the loop is busy; it caps the number at ``somaxconn``."""
@@ -21,22 +24,43 @@ class ListenError(Exception):
     """A listener that cannot be opened; the text says which and why."""
 
 
-def open_listener(where: Endpoint | UnixPath, *, receive_buffer_bytes: int | None = None) -> socket.socket:
+def open_listener(
+    where: Endpoint | UnixPath,
+    *,
+    receive_buffer_bytes: int | None = None,
+    netns: str = "",
+    mode: int = UNIX_MODE,
+) -> socket.socket:
     """Open a bound, listening, non-blocking socket.
 
     Accepted connections inherit the receive buffer. It is set before ``listen``:
     afterwards the window scale is already chosen. A path whose socket nobody serves
     any more is taken over.
 
+    Args:
+        where: An address or a path.
+        receive_buffer_bytes: ``None``: as the kernel likes.
+        netns: The network namespace that the address is one of; ``""``: ours.
+        mode: Of the file at the path.
+
     Raises:
-        ListenError: The address is not ours, in use, or not permitted.
+        ListenError: The address is not ours, in use, or not permitted; no such namespace.
     """
+    if not netns:
+        return _open(where, receive_buffer_bytes, mode)
+    try:
+        return call_inside(netns, lambda: _open(where, receive_buffer_bytes, mode))
+    except NamespaceError as error:
+        raise ListenError(f"cannot listen on {where}: {error}") from error
+
+
+def _open(where: Endpoint | UnixPath, receive_buffer_bytes: int | None, mode: int) -> socket.socket:
     sock = socket.socket(_family(where), socket.SOCK_STREAM)
     try:
         if receive_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+            bound_receive_buffer(sock, receive_buffer_bytes)
         if isinstance(where, UnixPath):
-            _bind_path(sock, Path(where.path))
+            _bind_path(sock, Path(where.path), mode)
         else:
             _bind_address(sock, where)
         sock.listen(BACKLOG)
@@ -74,11 +98,11 @@ def _bind_address(sock: socket.socket, where: Endpoint) -> None:
     sock.bind((str(where.address), where.port))
 
 
-def _bind_path(sock: socket.socket, path: Path) -> None:
+def _bind_path(sock: socket.socket, path: Path, mode: int) -> None:
     if path.is_socket() and not _is_served(path):
         path.unlink()
     sock.bind(str(path))
-    path.chmod(UNIX_MODE)
+    path.chmod(mode)  # nobody can connect before it listens
 
 
 def _is_served(path: Path) -> bool:

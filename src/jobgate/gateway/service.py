@@ -1,7 +1,9 @@
-"""Runs a gate until it is told to stop.
+"""Runs a gateway until it is told to stop.
 
 The first SIGTERM or SIGINT closes the listeners and lets open connections finish
-within ``drain_s``; a second one ends them. SIGHUP opens the log file anew.
+within ``drain_s``; a second one ends them. SIGHUP opens the log file anew and reads
+the configuration again. When another process has taken over, this one ends with its
+last connection.
 """
 
 from __future__ import annotations
@@ -10,24 +12,71 @@ import asyncio
 import contextlib
 import resource
 import signal
-import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from jobgate.config.endpoints import parse_listen
-from jobgate.config.settings import JobSettings, Settings
+from jobgate.config.settings import Settings
 from jobgate.proxy.gate import Gate
-from jobgate.proxy.job import receive_buffer_bytes
 from jobgate.proxy.journal import Journal
 
-from .listeners import ListenError, bound_to, open_listener, remove_path
+from .control import own_sockets, serving
+from .inherited import Inherited
+from .listeners import ListenError
+from .registry import Registry
+from .store import Store
+from .stored import StoreError
+from .succession import Succession
+from .upgrade import UpgradeError, upgrade_path
+
+#: How often counters are written and the configuration file is looked at.
+TICK_S = 1.0
 
 
-class JobListener(NamedTuple):
-    """A job and its listening socket."""
+class Surroundings(Protocol):
+    """Whoever runs a service, and is told how it is."""
 
-    job: JobSettings
-    sock: socket.socket
+    def ready(self, listen: Mapping[str, str], besides: Mapping[str, object]) -> None:
+        """Every listener accepts; job to where it listens, and where the gateway itself does."""
+
+    def reloading(self) -> None:
+        """The configuration is being read again."""
+
+    def reloaded(self) -> None:
+        """That is over, whether anything has changed or not."""
+
+    def stopping(self) -> None:
+        """No connection is accepted any more."""
+
+    def over(self) -> None:
+        """Nothing is left to do, and signals are not listened to any more."""
+
+    def problem(self, text: str) -> None:
+        """Something does not work, and the service goes on without."""
+
+    def reopen_log(self) -> None:
+        """The log file may have been moved away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is served.
+
+    Attributes:
+        settings: What the gate enforces, and its jobs.
+        config_path: Where they are read again; ``""``: they stay as they are.
+        watch: A changed file is read without being asked to.
+        gateway: Jobs come and go: there is state, control API, metrics. A sidecar has none of that.
+        take_over: Follow the process that serves, if there is one.
+        activated: Listening sockets of the service manager.
+    """
+
+    settings: Settings
+    config_path: str = ""
+    watch: bool = False
+    gateway: bool = False
+    take_over: bool = False
+    activated: Sequence[Inherited] = ()
 
 
 def raise_descriptor_limit() -> None:
@@ -36,79 +85,180 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def open_listeners(jobs: Iterable[JobSettings]) -> list[JobListener]:
-    """Open the listener of every job, or none of them.
-
-    Raises:
-        ListenError: The first one that cannot be opened, with the id of its job.
-    """
-    opened: list[JobListener] = []
-    for job in jobs:
-        try:
-            sock = open_listener(
-                parse_listen(job.listen), receive_buffer_bytes=receive_buffer_bytes(job.policy.rate_up)
-            )
-        except ListenError as error:
-            close_listeners(opened)
-            raise ListenError(f"job {job.id}: {error}") from error
-        opened.append(JobListener(job, sock))
-    return opened
-
-
-def close_listeners(listeners: Iterable[JobListener]) -> None:
-    """Close those listeners that no gate has closed, and remove their paths."""
-    for listener in listeners:
-        if listener.sock.fileno() < 0:
-            continue
-        where = bound_to(listener.sock)
-        listener.sock.close()
-        remove_path(where)
-
-
 class Stop:
-    """What the signals have asked for so far."""
+    """What has happened so far that ends the service, each an event.
+
+    Attributes:
+        over: No connection is accepted any more.
+        requested: A signal said stop.
+        insisted: A second one did.
+    """
 
     def __init__(self) -> None:
+        self.over = asyncio.Event()
         self.requested = asyncio.Event()
         self.insisted = asyncio.Event()
 
     def on_signal(self) -> None:
         """Count a request to stop."""
         (self.insisted if self.requested.is_set() else self.requested).set()
+        self.over.set()
 
 
-async def serve(
-    settings: Settings,
-    listeners: Collection[JobListener],
-    *,
-    journal: Journal,
-    on_hangup: Callable[[], None],
-    on_state: Callable[[str, Mapping[str, str]], None],
-) -> None:
-    """Serve the listeners until a signal says stop, then drain.
+async def serve(service: Service, surroundings: Surroundings, journal: Journal) -> None:
+    """Serve until a signal says stop, then drain; or until another process serves and nothing is left here.
 
-    Args:
-        settings: What the gate enforces.
-        listeners: Owned by the gate from now on.
-        journal: Takes the decision log.
-        on_hangup: Called on SIGHUP.
-        on_state: Called with ``ready`` and where each job listens once all accept, and with
-            ``stopping`` when a signal came.
+    Raises:
+        ListenError: A listener cannot be opened.
+        StoreError: The state file cannot be used.
+        UpgradeError: The process that serves does not let this one take over.
     """
-    stop = Stop()
+    stop, reload = Stop(), asyncio.Event()
+    settings = service.settings
     gate = Gate(settings, journal=journal)
-    listening = {listener.job.id: bound_to(listener.sock) for listener in listeners}
-    for listener in listeners:
-        gate.listen(gate.add_job(listener.job), listener.sock)
-    with signal_handlers(
-        {signal.SIGTERM: stop.on_signal, signal.SIGINT: stop.on_signal, signal.SIGHUP: on_hangup}
-    ):
-        on_state("ready", {job_id: str(where) for job_id, where in listening.items()})
-        await stop.requested.wait()
-        on_state("stopping", {})
-        for where in listening.values():
-            remove_path(where)
-        await drain(gate, settings.timeouts.drain_s, stop.insisted)
+    store = Store(settings.state.path if service.gateway else "")
+    registry = Registry(gate, store, settings, config_path=service.config_path, journal=journal)
+    path = upgrade_path(settings.listen.control) if service.gateway else None
+    succession = Succession(gate, registry, path, service.config_path, surroundings.reopen_log)
+
+    def on_hangup() -> None:
+        succession.on_hangup()
+        reload.set()
+
+    async with contextlib.AsyncExitStack() as stack:
+        # Outermost: a signal that comes again must not cut the last counters off.
+        stack.callback(surroundings.over)
+        stack.enter_context(
+            signal_handlers(
+                {signal.SIGTERM: stop.on_signal, signal.SIGINT: stop.on_signal, signal.SIGHUP: on_hangup}
+            )
+        )
+        stack.push_async_callback(registry.close)
+        stack.push_async_callback(succession.close)
+        besides = await stack.enter_async_context(contextlib.AsyncExitStack())
+        places = await begin(service, surroundings, gate, registry, succession, besides)
+        await stack.enter_async_context(background(write_counters(registry)))
+        async with contextlib.AsyncExitStack() as until_over:
+            for work in reloading(service, registry, surroundings, reload):
+                await until_over.enter_async_context(background(work))
+            surroundings.ready(registry.roster.listening(), places)
+            await succession.confirm()
+            await until_over.enter_async_context(background(succession.wait(stop.over.set)))
+            await stop.over.wait()
+        if succession.successor is None:
+            surroundings.stopping()
+            registry.roster.remove_paths()
+        else:
+            await besides.aclose()
+            await stack.enter_async_context(background(succession.follow()))
+            await outlive(gate, registry.settings.timeouts.upgrade_drain_s, stop.requested)
+        drain_s = registry.settings.timeouts.drain_s if stop.requested.is_set() else 0.0
+        await drain(gate, drain_s, stop.insisted)
+
+
+async def begin(
+    service: Service,
+    surroundings: Surroundings,
+    gate: Gate,
+    registry: Registry,
+    succession: Succession,
+    besides: contextlib.AsyncExitStack,
+) -> Mapping[str, object]:
+    """Serve everything, or nothing; say where the gateway listens besides its jobs.
+
+    Raises:
+        ListenError, StoreError, UpgradeError: As ``serve``.
+    """
+    try:
+        await succession.meet(service.activated, take_over=service.take_over)
+        await registry.start(succession.inheritance, succession.known)
+        places: Mapping[str, object] = {}
+        if service.gateway:
+            listen = service.settings.listen
+            with own_sockets(listen, surroundings.problem, succession.inheritance) as sockets:
+                places = sockets.places()
+                succession.add(sockets)
+                await besides.enter_async_context(serving(sockets, listen, gate, registry))
+        await succession.begin()
+    except (ListenError, StoreError, UpgradeError):
+        succession.give_up()
+        registry.roster.remove_paths()
+        await gate.close()
+        raise
+    for where in succession.inheritance.discard():
+        surroundings.problem(f"nobody listens on {where} any more: the configuration does not name it")
+    return places
+
+
+async def outlive(gate: Gate, limit_s: float, stopped: asyncio.Event) -> None:
+    """Wait for the end of the last connection, for a signal, or so long as is allowed (0: without limit)."""
+    loop = asyncio.get_running_loop()
+    waiting = [loop.create_task(gate.reception.emptied()), loop.create_task(stopped.wait())]
+    await asyncio.wait(waiting, timeout=limit_s or None, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def write_counters(registry: Registry) -> None:
+    """Write counters once a second: so much may be lost by a kill."""
+    while True:
+        await asyncio.sleep(TICK_S)
+        await registry.write_counters()
+
+
+def reloading(
+    service: Service, registry: Registry, surroundings: Surroundings, asked: asyncio.Event
+) -> Iterator[Coroutine[object, object, None]]:
+    """What has to run so that the configuration is read again, where there is one."""
+    if service.config_path:
+        yield reload_when_asked(registry, surroundings, asked)
+        if service.watch:
+            yield watch(service.config_path, asked)
+
+
+async def reload_when_asked(registry: Registry, surroundings: Surroundings, asked: asyncio.Event) -> None:
+    """Reload each time the event is set; a file that is wrong changes nothing."""
+    from jobgate.config.load import ConfigError
+
+    while True:
+        await asked.wait()
+        asked.clear()
+        surroundings.reloading()
+        try:
+            await registry.reload()
+        except (ConfigError, StoreError) as error:
+            surroundings.problem(f"not reloaded, all stays as it was:\n{error}")
+        finally:
+            surroundings.reloaded()
+
+
+async def watch(path: str, changed: asyncio.Event) -> None:
+    """Set the event when the file has changed and stands still."""
+    from .reload import SettledFile
+
+    file = SettledFile(path)
+    while True:
+        await asyncio.sleep(TICK_S)
+        if file.look():
+            changed.set()
+
+
+@contextlib.asynccontextmanager
+async def background(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run a coroutine beside the block; a defect of it is told at once and ends nothing else."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+
+    def done(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            loop.call_exception_handler({"message": "a part of the service failed", "exception": error})
+
+    task.add_done_callback(done)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def drain(gate: Gate, drain_s: float, insisted: asyncio.Event) -> None:

@@ -1,0 +1,164 @@
+"""A connection between two processes of one gateway: messages in order, with descriptors (edge).
+
+A message is its length in four bytes and a JSON object. Descriptors travel with its first
+byte; the object says how many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+#: Much more than a job with thousands of domains takes.
+MAX_MESSAGE_BYTES = 16 << 20
+#: The kernel takes 253 at a time (SCM_MAX_FD).
+MAX_DESCRIPTORS = 200
+
+_READ_BYTES = 65536
+_ANCILLARY_BYTES = socket.CMSG_LEN(MAX_DESCRIPTORS * array("i").itemsize)
+_LENGTH = struct.Struct("!I")
+_CREDENTIALS = struct.Struct("3i")
+_ROOT_UID = 0
+
+
+class LinkError(Exception):
+    """The other process has ended, or says what is not understood here."""
+
+
+class Message(NamedTuple):
+    """What was received; the descriptors belong to whoever takes it."""
+
+    body: Mapping[str, object]
+    descriptors: tuple[int, ...]
+
+
+class Link:
+    """One end of a connection.
+
+    Args:
+        sock: A connected unix stream socket, owned from now on.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._turn = asyncio.Lock()
+        self._received = bytearray()
+        self._descriptors: list[int] = []
+
+    def fileno(self) -> int:
+        """The descriptor, to be handed on; -1 once closed."""
+        return self._sock.fileno()
+
+    def is_trusted(self) -> bool:
+        """Whether the process at the other end runs as our user, or as root."""
+        credentials = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, uid, _ = _CREDENTIALS.unpack(credentials)
+        return uid in (os.geteuid(), _ROOT_UID)
+
+    async def send(self, body: Mapping[str, object], descriptors: Sequence[int] = ()) -> None:
+        """Return once the kernel has the whole message; one after another, in the order of the calls.
+
+        Args:
+            body: Whatever JSON can say.
+            descriptors: At most ``MAX_DESCRIPTORS``; the other side gets duplicates.
+
+        Raises:
+            LinkError: The other process has ended.
+        """
+        text = json.dumps({**body, "descriptors": len(descriptors)}, separators=(",", ":")).encode()
+        rest = memoryview(_LENGTH.pack(len(text)) + text)
+        async with self._turn:
+            while rest:
+                try:
+                    rest = rest[socket.send_fds(self._sock, [rest], descriptors) :]
+                except BlockingIOError:
+                    await self._until(self._loop.add_writer, self._loop.remove_writer)
+                    continue
+                except OSError as error:
+                    raise LinkError(f"the other process has ended: {error.strerror}") from error
+                descriptors = ()
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            LinkError: There is none: the other process has ended, or sends something else.
+        """
+        while (message := self._next()) is None:
+            await self._until(self._loop.add_reader, self._loop.remove_reader)
+            self._read()
+        return message
+
+    def close(self) -> None:
+        """Close it, and the descriptors that nobody has taken."""
+        self._sock.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def _next(self) -> Message | None:
+        if len(self._received) < _LENGTH.size:
+            return None
+        (size,) = _LENGTH.unpack_from(self._received)
+        if size > MAX_MESSAGE_BYTES:
+            raise LinkError(f"a message of {size} bytes, at most {MAX_MESSAGE_BYTES}")
+        end = _LENGTH.size + size
+        if len(self._received) < end:
+            return None
+        try:
+            body = json.loads(self._received[_LENGTH.size : end])
+            count = body.pop("descriptors")
+            taken = tuple(self._descriptors[:count])
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise LinkError("not a message of a gateway") from error
+        if len(taken) != count:
+            raise LinkError(f"{len(taken)} descriptors came instead of {count}")
+        del self._received[:end], self._descriptors[:count]
+        return Message(body, taken)
+
+    def _read(self) -> None:
+        try:
+            # socket.recv_fds has no use for flags: what it receives is inherited by every child.
+            data, ancillary, flags, _ = self._sock.recvmsg(
+                _READ_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise LinkError(f"the other process has ended: {error.strerror}") from error
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._descriptors += array("i", content)
+        self._received += data
+        if flags & socket.MSG_CTRUNC:
+            raise LinkError("descriptors were lost: this process may not open so many")
+        if not data:
+            raise LinkError("the other process has ended")
+
+    async def _until(
+        self,
+        watch: Callable[
+            [socket.socket, Callable[[asyncio.Future[None]], None], asyncio.Future[None]], object
+        ],
+        forget: Callable[[socket.socket], object],
+    ) -> None:
+        """Wait until the socket can be read from, or written to."""
+        ready = self._loop.create_future()
+        watch(self._sock, _finish, ready)
+        try:
+            await ready
+        finally:
+            forget(self._sock)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from jobgate.gateway.link import MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, Link, LinkError
+from support.sockets import open_sockets
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    left, right = socket.socketpair()
+    with left, right:
+        yield left, right
+
+
+def frame(body: object) -> bytes:
+    text = json.dumps(body).encode()
+    return len(text).to_bytes(4, "big") + text
+
+
+async def test_messages_arrive_in_order(pair: tuple[socket.socket, socket.socket]) -> None:
+    left, right = map(Link, pair)
+    for number in range(3):
+        await left.send({"number": number, "text": "ü"})
+    assert [(await right.receive()).body for _ in range(3)] == [{"number": n, "text": "ü"} for n in range(3)]
+
+
+async def test_message_larger_than_every_buffer_arrives_whole(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    left, right = map(Link, pair)
+    body = {"text": "x" * 3_000_000}
+    message, _ = await asyncio.gather(right.receive(), left.send(body))
+    assert message.body == body
+
+
+async def test_descriptors_arrive_with_their_message(pair: tuple[socket.socket, socket.socket]) -> None:
+    left, right = map(Link, pair)
+    with socket.socket() as sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        await left.send({"first": 1})
+        await left.send({"second": 2}, [sock.fileno()] * MAX_DESCRIPTORS)
+        await left.send({"third": 3}, [sock.fileno()])
+    assert (await right.receive()).descriptors == ()
+    received = [*(await right.receive()).descriptors, *(await right.receive()).descriptors]
+    assert len(set(received)) == MAX_DESCRIPTORS + 1
+    for descriptor in received:
+        assert os.fstat(descriptor).st_ino == inode
+        assert not os.get_inheritable(descriptor)
+        os.close(descriptor)
+
+
+async def test_descriptors_that_nobody_took_are_closed(pair: tuple[socket.socket, socket.socket]) -> None:
+    left, right = map(Link, pair)
+    before = open_sockets()
+    with socket.socket() as sock:
+        await left.send({}, [sock.fileno()])
+        pair[0].sendall(b"\0\0\0\5[")  # the next one never ends: the first stays in the link
+        right._read()
+    assert len(open_sockets() - before) == 1
+    right.close()
+    assert open_sockets() <= before
+
+
+BROKEN = [
+    ("no object", frame([1])),
+    ("no count", frame({"a": 1})),
+    ("count is no number", frame({"descriptors": "one"})),
+    ("more descriptors than came", frame({"descriptors": 1})),
+    ("no JSON", b"\0\0\0\2{{"),
+    ("no UTF-8", b"\0\0\0\2\xff\xff"),
+    ("too long", (MAX_MESSAGE_BYTES + 1).to_bytes(4, "big")),
+    ("ended", b""),
+    ("ended inside", b"\0\0\0\2{"),
+]
+
+
+@pytest.mark.parametrize("data", [case[1] for case in BROKEN], ids=[case[0] for case in BROKEN])
+async def test_anything_else_is_an_error(data: bytes, pair: tuple[socket.socket, socket.socket]) -> None:
+    right = Link(pair[1])
+    pair[0].sendall(data)
+    pair[0].shutdown(socket.SHUT_WR)
+    with pytest.raises(LinkError):
+        await right.receive()
+
+
+async def test_sending_to_a_process_that_has_ended_is_an_error(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    left = Link(pair[0])
+    pair[1].close()
+    with pytest.raises(LinkError, match="has ended: Broken pipe"):
+        await left.send({})
+
+
+async def test_reset_is_the_end(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Closed with something unread."""
+    left, right = map(Link, pair)
+    await left.send({})
+    right.close()
+    with pytest.raises(LinkError, match="has ended"):
+        await left.receive()
+
+
+async def test_own_user_is_trusted(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, uid = Link(pair[0]), os.geteuid()
+    assert link.is_trusted()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    assert link.is_trusted() == (uid == 0)
