@@ -13,62 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from faulty_network import GATE_INSIDE, ORIGIN, Network
-from soak_client import Job
-from soak_names import DOMAIN
-from soak_origin import PORT, RESET_PORT
+from faulty_network import Network
+from soak_policy import Policy
 
 _ROOT = Path(__file__).resolve().parent.parent
 #: ``benchmarks`` itself is on the path of its scripts.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT / 'tests'}"}
-JOBS = [
-    Job("limited", GATE_INSIDE, 3101),
-    Job("unlimited", GATE_INSIDE, 3102),
-    Job("small", GATE_INSIDE, 3103),
-]
-_RATES = {"limited": "10mbit", "unlimited": "unlimited", "small": "1mbit"}
-DRAIN_S = 25.0
-#: Whoever lost a reset is let go after this: then nothing of the load is left.
-IDLE_S = 30.0
 
-_NODE = f"""\
-[node]
-allow_addresses = ["{ORIGIN}"]
-deny = ["denied.{DOMAIN}"]
-[log]
-path = "{{folder}}/gate.log"
-[dns]
-servers = ["{ORIGIN}"]
-timeout_s = 3.0
-cache_entries = 512  # full before the second quarter, with which the last one is compared
-[limits]
-dns_names_per_s_per_job = 100
-[timeouts]
-tunnel_idle_s = {IDLE_S}
-half_closed_s = {IDLE_S}
-upstream_response_s = {IDLE_S}
-keepalive_s = 15.0
-drain_s = {DRAIN_S}
-"""
-#: The one place of what a job is allowed.
-_JOB = f"""
-[[job]]
-id = "{{name}}"
-listen = "{{address}}:{{port}}"
-network = "http"
-domains = [".{DOMAIN}", ".{DOMAIN}:{PORT}", ".{DOMAIN}:{RESET_PORT}"]
-rate_up = "{{rate}}"
-rate_down = "{{rate}}"
-tls = "any"
-"""
-
-
-def configuration(folder: Path) -> str:
-    """Write the whole configuration."""
-    jobs = (
-        _JOB.format(name=job.name, address=job.address, port=job.port, rate=_RATES[job.name]) for job in JOBS
-    )
-    return _NODE.format(folder=folder) + "".join(jobs)
+CONFIGURATION = "jobgate.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +46,66 @@ class Sample:
 
 
 class Gate:
-    """A running ``jobgate serve``."""
+    """A running ``jobgate serve``.
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self.process = process
+    Attributes:
+        process: The one that serves.
+        old: Those that it has followed, in order.
+    """
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self.folder = folder
         self.log = folder / "gate.log"
         self.stderr = folder / "stderr"
+        self.old: list[subprocess.Popen[bytes]] = []
+        self._network = network
         self._started = time.monotonic()
         self._turn = 0
+        self.process = self._start()
 
-    def until_ready(self, timeout_s: float = 20.0) -> None:
-        """Wait for the first line of its log.
+    def upgrade(self) -> None:
+        """Have a new process take over.
 
         Raises:
-            RuntimeError: It did not come.
+            RuntimeError: It did not start.
         """
+        self.old.append(self.process)
+        self.process = self._start()
+
+    def old_exit_codes(self, timeout_s: float = 60.0) -> list[int | None]:
+        """Wait for those that drain; ``None``: one did not end."""
         deadline = time.monotonic() + timeout_s
-        while not (self.log.exists() and self.log.stat().st_size):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        while time.monotonic() < deadline and any(process.poll() is None for process in self.old):
+            time.sleep(0.2)
+        return [process.poll() for process in self.old]
+
+    def kill(self) -> None:
+        """End all processes."""
+        for process in (*self.old, self.process):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def _start(self, timeout_s: float = 20.0) -> subprocess.Popen[bytes]:
+        """Start a process and wait until it says in the log that it is ready."""
+        command = [sys.executable, "-m", "jobgate", "serve", "--take-over", "--config"]
+        before = self.log.stat().st_size if self.log.exists() else 0
+        with self.stderr.open("ab") as stderr:
+            process = subprocess.Popen(
+                self._network.command(self._network.gate, [*command, str(self.folder / CONFIGURATION)]),
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout_s
+        while not (self.log.exists() and b'"event":"ready"' in self.log.read_bytes()[before:]):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
                 raise RuntimeError(f"the gate did not start: {self.stderr.read_text()}")
             time.sleep(0.05)
+        return process
 
     def sample(self) -> Sample:
         """Look at it.
@@ -134,8 +126,8 @@ class Gate:
             cpu_s=sum(map(int, times)) / os.sysconf("SC_CLK_TCK"),
         )
 
-    def descriptors(self) -> Counter[str]:
-        """Say what is open; a TCP socket by its line in ``/proc/PID/net/tcp`` as well."""
+    def sockets(self) -> Counter[str]:
+        """Say which are open; those of TCP by their lines in ``/proc/PID/net/tcp`` as well."""
         proc = Path(f"/proc/{self.process.pid}")
         sockets = {line.split()[9]: line for line in (proc / "net/tcp").read_text().splitlines()[1:]}
         found: Counter[str] = Counter()
@@ -143,7 +135,8 @@ class Gate:
             with contextlib.suppress(FileNotFoundError):
                 target = str(entry.readlink())
                 inode = target.removeprefix("socket:[").rstrip("]")
-                found[f"{target} {sockets.get(inode, '')[:45]}"] += 1
+                if target.startswith("socket:"):
+                    found[f"{target} {sockets.get(inode, '')[:45]}"] += 1
         return found
 
     def rotate(self) -> Path:
@@ -154,6 +147,17 @@ class Gate:
         self.process.send_signal(signal.SIGHUP)
         return moved
 
+    def reload(self, text: str) -> None:
+        """Write another configuration and have the gate read it."""
+        configure(self.folder, text)
+        self.process.send_signal(signal.SIGHUP)
+
+    def complaints(self) -> str:
+        """Give what it wrote to standard error, without what it must say of a broken configuration."""
+        lines = self.stderr.read_text(errors="replace").splitlines()
+        told = ("jobgate: not reloaded, all stays as it was:", f"jobgate: {self.folder / CONFIGURATION}: ")
+        return "\n".join(line for line in lines if not line.startswith(told))
+
     def stop(self, timeout_s: float) -> int | None:
         """Tell it to drain; return its exit code, ``None`` if it did not end in time."""
         self.process.send_signal(signal.SIGTERM)
@@ -163,26 +167,19 @@ class Gate:
             return None
 
 
+def configure(folder: Path, text: str) -> None:
+    """Put a configuration where the gate reads it, all at once."""
+    new = folder / "new.toml"
+    new.write_text(text)
+    new.rename(folder / CONFIGURATION)
+
+
 @contextlib.contextmanager
 def running_gate(network: Network, folder: Path) -> Iterator[Gate]:
     """Run the gate while the context is entered."""
-    file = folder / "jobgate.toml"
-    file.write_text(configuration(folder))
-    command = [sys.executable, "-m", "jobgate", "serve", "--config", str(file)]
-    with (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(
-            network.command(network.gate, command),
-            stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
+    configure(folder, Policy().written(str(folder)))
+    gate = Gate(network, folder)
     try:
-        gate = Gate(process, folder)
-        gate.until_ready()
         yield gate
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        gate.kill()

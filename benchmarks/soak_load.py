@@ -16,9 +16,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import soak_breaks
+import soak_changes
 import soak_transfers
 from soak_client import Broken, Job, Moved, Operation, Refused, Wrong
 from soak_content import Ended, content, digest
+from soak_policy import EXTRA
 
 #: No operation takes so long unless something hangs.
 _OPERATION_S = 90.0
@@ -39,6 +41,7 @@ class Load:
     pause_s: float
 
 
+REVOCABLE_LOAD, PASSING_LOAD = "names denied now and then", "job that comes and goes"
 LOADS = {
     "bulk down": Load(soak_transfers.bulk_down, {"limited": 2, "unlimited": 1, "small": 1}, 0.2),
     "bulk up": Load(soak_transfers.bulk_up, {"limited": 2, "unlimited": 1, "small": 1}, 0.2),
@@ -53,6 +56,8 @@ LOADS = {
     "fresh names": Load(soak_breaks.names, {"limited": 1, "unlimited": 3, "small": 1}, 0.2),
     "broken connections": Load(soak_breaks.breaks, {"limited": 2, "unlimited": 4, "small": 1}, 0.1),
     "port with resets": Load(soak_breaks.resets, {"limited": 1, "unlimited": 1}, 0.3),
+    REVOCABLE_LOAD: Load(soak_changes.revocable, {"limited": 1, "unlimited": 2, "small": 1}, 0.3),
+    PASSING_LOAD: Load(soak_changes.passing, {"passing": 2}, 0.5),
 }
 
 
@@ -149,9 +154,10 @@ async def main(seconds: float, jobs: list[Job]) -> dict[str, dict[str, object]]:
     if not await asyncio.to_thread(sys.stdin.readline):
         return {}
     ending = tallies["transfers while the gate drains"] = Tally()
-    is_open = asyncio.Barrier(len(jobs) + 1)
+    lasting = [job for job in jobs if job.name != EXTRA.name]
+    is_open = asyncio.Barrier(len(lasting) + 1)
     async with asyncio.TaskGroup() as group:
-        for last, size in zip(jobs, (3_000_000, 1_000_000, 400_000), strict=True):
+        for last, size in zip(lasting, (3_000_000, 1_000_000, 400_000), strict=True):
             group.create_task(outlive(last, size, is_open, ending))
         async with asyncio.timeout(_OPERATION_S):
             await is_open.wait()

@@ -14,6 +14,8 @@ from soak_content import Ended
 from support.dns import Reply, error, nxdomain, records, silence, truncated
 
 DOMAIN = "soak.test"
+#: What begins so is a good name, too, but denied now and then.
+REVOCABLE = "revocable"
 #: Short, so that names are asked for again and again.
 _TTL_S = 5
 _REMEMBERED = 10_000
@@ -30,6 +32,7 @@ _SCRIPTS: dict[str, Reply] = {
     "mixed": records("10.0.0.7", ORIGIN, "fd00::7", ttl_s=_TTL_S),
     "cut": truncated(_GOOD),
     "good": _GOOD,
+    REVOCABLE: _GOOD,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,10 +13,15 @@ from typing import TypedDict
 
 from soak_breaks import SILENT
 from soak_gate import Sample
+from soak_load import PASSING_LOAD, REVOCABLE_LOAD
+from soak_policy import CHANGES
 
-#: The last quarter against the second one: what still counts as flat.
+#: The last quarter against the second one, by their medians: what still counts as flat, besides
+#: what the samples of the second quarter differ by (their interquartile range).
 RSS_SHARE, RSS_KIB = 0.05, 2048
 DESCRIPTORS_SHARE, DESCRIPTORS = 0.25, 15
+#: A pool of threads grows to its size, once.
+THREADS = 2
 #: Of the turns of a kind: resets that got lost on the link, and names of which each query did.
 SILENT_SHARE, LOST_QUERIES_SHARE, FEW = 0.05, 0.01, 3
 _MAX_ROWS = 24
@@ -46,6 +52,8 @@ class Result:
         exit_code: Of the gate, told to stop with downloads under way.
         decisions, unfinished: Decision lines, and those without a close line.
         reasons: Of close lines.
+        events: Other lines of the log.
+        changes: Of the policy, by name.
     """
 
     machine: str
@@ -59,8 +67,12 @@ class Result:
     decisions: int
     unfinished: int
     reasons: dict[str, int]
+    events: dict[str, int]
+    changes: dict[str, int]
     log_problems: list[str]
     rotations: int
+    upgrades: int
+    old_exit_codes: list[int | None]
     resets: int
     stderr: str
 
@@ -75,8 +87,13 @@ def machine() -> str:
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ""
     )
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    tree = Path(__file__).resolve().parent
+    described = subprocess.run(
+        ["git", "-C", str(tree), "describe", "--always", "--dirty"], capture_output=True, text=True
+    )
     return (
-        f"{when}, Linux {platform.release()}, Python {platform.python_version()}, {model.partition(': ')[2]}"
+        f"{when}, commit {described.stdout.strip() or 'unknown'}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, {model.partition(': ')[2]}"
     )
 
 
@@ -91,9 +108,13 @@ def problems(result: Result) -> list[str]:
         found.append(f"{result.unfinished} decision lines have no close line")
     if result.exit_code != 0:
         found.append(f"told to stop, the gate ended with {result.exit_code}")
+    if any(result.old_exit_codes):
+        found.append(f"processes that were taken over from ended with {result.old_exit_codes}")
+    if None in result.old_exit_codes:
+        found.append("a process that was taken over from has not ended")
     if result.stderr:
         found.append(f"the gate wrote to standard error: {result.stderr[-3000:]}")
-    return found + _growth(result)
+    return found + _unnoticed(result) + _growth(result)
 
 
 def _problems_of_kind(kind: str, tally: Tally) -> list[str]:
@@ -114,29 +135,50 @@ def _growth(result: Result) -> list[str]:
     found = []
     quarter = len(result.samples) // 4
     second, last = result.samples[quarter : 2 * quarter], result.samples[-quarter:]
-    if not quarter:
+    if quarter < 2:
         return ["too few samples"]
-    before, after = (_middle(samples, lambda sample: sample.rss_kib) for samples in (second, last))
-    if after > before * (1 + RSS_SHARE) + RSS_KIB:
-        found.append(f"resident memory grew from {before:.0f} to {after:.0f} KiB")
-    before, after = (_middle(samples, lambda sample: sample.descriptors) for samples in (second, last))
-    if after > before * (1 + DESCRIPTORS_SHARE) + DESCRIPTORS:
-        found.append(f"open descriptors grew from {before:.0f} to {after:.0f}")
-    if (more := max(sample.threads for sample in last)) > max(sample.threads for sample in second):
-        found.append(f"threads grew to {more}")
+    figures: list[tuple[str, Callable[[Sample], int], float, int]] = [
+        ("resident memory (KiB)", lambda sample: sample.rss_kib, RSS_SHARE, RSS_KIB),
+        ("open descriptors", lambda sample: sample.descriptors, DESCRIPTORS_SHARE, DESCRIPTORS),
+        ("threads", lambda sample: sample.threads, 0.0, THREADS),
+    ]
+    for what, value, share, slack in figures:
+        before, after = list(map(value, second)), statistics.median(map(value, last))
+        low, middle, high = statistics.quantiles(before, n=4, method="inclusive")
+        if after > middle * (1 + share) + slack + (high - low):
+            found.append(f"{what} grew from {middle:.0f} to {after:.0f}")
     if result.kept:
         found.append(f"sockets left without a client: {result.kept}")
     return found
 
 
-def _middle(samples: list[Sample], value: Callable[[Sample], int]) -> float:
-    return statistics.median(map(value, samples))
+def _unnoticed(result: Result) -> list[str]:
+    """List what changes of the policy did not lead to, and what clients saw and the log did not."""
+    found = []
+    if result.tally and len(result.changes) == len({change.name for change in CHANGES}):
+        for kind, words in (
+            (REVOCABLE_LOAD, ("denied", "revoked")),
+            (PASSING_LOAD, ("no job", "job removed")),
+        ):
+            tally = result.tally[kind]
+            missing = [word for word in words if not tally["intended"].get(word)]
+            if missing or not tally["ok"]:
+                found.append(f"{kind}: {tally['ok']} ok, and never {' or '.join(missing) or 'otherwise'}")
+    cut = sum(
+        tally["intended"].get(word, 0)
+        for tally in result.tally.values()
+        for word in ("revoked", "job removed")
+    )
+    if cut > result.reasons.get("revoked", 0):
+        found.append(
+            f"{cut} clients were cut off, and {result.reasons.get('revoked', 0)} tunnels were revoked"
+        )
+    return found
 
 
 def tables(result: Result, found: list[str]) -> str:
     """Write everything as Markdown."""
     used_s = result.samples[-1].cpu_s - result.first.cpu_s if result.samples else 0.0
-    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(result.reasons.items()))
     lines = [
         f"{result.minutes:g} minutes; {result.machine}.",
         "",
@@ -150,15 +192,21 @@ def tables(result: Result, found: list[str]) -> str:
         *([] if result.idle is None else [_sample_row("load over", result.idle)]),
         "",
         f"Decision lines: {result.decisions}, without a close line: {result.unfinished}. "
-        f"Rotations with SIGHUP: {result.rotations}. Times that a port was reset: {result.resets}. "
-        f"CPU: {used_s:.1f} s.",
-        f"Ends: {reasons}.",
+        f"Rotations with SIGHUP: {result.rotations}. Take-overs: {result.upgrades}. "
+        f"Times that a port was reset: {result.resets}. CPU of the last process: {used_s:.1f} s.",
+        f"Changes of the policy: {_listed(result.changes)}.",
+        f"Ends: {_listed(result.reasons)}.",
+        f"Other lines of the log: {_listed(result.events)}.",
         f"Exit code after SIGTERM: {result.exit_code}.",
         "",
         f"**Passed**: {not found}".replace("True", "yes").replace("False", "no"),
         *(f"- {text}" for text in found),
     ]
     return "\n".join(lines)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in sorted(counts.items())) or "none"
 
 
 def _row(kind: str, tally: Tally) -> str:

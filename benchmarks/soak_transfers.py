@@ -138,24 +138,30 @@ async def slow_reader(operation: Operation) -> None:
 
 
 async def keep_alive_gets(operation: Operation) -> None:
-    """A connection with twelve GETs of every framing, some pipelined."""
+    """GETs of every framing, some pipelined, on as few connections as the gate lets it be."""
+    asked = [
+        (("length", "chunked")[number % 2], operation.seed * 100 + number, _SMALL_BYTES * (number % 12))
+        for number in range(16)
+    ]
+    while asked:
+        async with operation.connection() as stream:
+            kept = True
+            while asked and kept:
+                some = asked[: 2 if len(asked) % 4 == 0 else 1]
+                for kind, seed, size in some:
+                    await stream.send(request_bytes("GET", operation.authority, f"/{kind}/{seed}/{size}"))
+                for _, seed, size in some:
+                    kept = await _response(operation, stream, seed, size)
+                    del asked[0]
+                    if not kept:
+                        break
     async with operation.connection() as stream:
-        for number in range(12):
-            asked = [(operation.seed * 100 + number, _SMALL_BYTES * number)]
-            if number % 3 == 0:
-                asked.append((asked[0][0] + 50, 333))
-            kind = ("length", "chunked")[number % 2]
-            requests = [request_bytes("GET", operation.authority, f"/{kind}/{s}/{n}") for s, n in asked]
-            await stream.send(b"".join(requests))
-            for seed, size in asked:
-                await _response(operation, stream, seed, size)
-        last = (operation.seed, 40_000)
-        await stream.send(request_bytes("GET", operation.authority, f"/close/{last[0]}/{last[1]}"))
-        await _response(operation, stream, *last)
+        await stream.send(request_bytes("GET", operation.authority, f"/close/{operation.seed}/40000"))
+        await _response(operation, stream, operation.seed, 40_000)
 
 
-async def _response(operation: Operation, stream: Stream, seed: int, size: int) -> None:
-    """Read one response and compare its content."""
+async def _response(operation: Operation, stream: Stream, seed: int, size: int) -> bool:
+    """Read one response and compare its content; say whether the connection is kept."""
     head = await head_of(stream.reader)
     if not head.startswith(b"HTTP/1.1 200 "):
         raise Refused(head)
@@ -169,25 +175,34 @@ async def _response(operation: Operation, stream: Stream, seed: int, size: int) 
         expect(str(await take_all(stream.reader, found)), str(size), "size of a response until close")
     expect(found.hexdigest(), digest(seed, size), "content of a response")
     operation.moved.down_bytes += size
+    return field(head, "connection") != "close"
 
 
 async def chunked_uploads(operation: Operation) -> None:
-    """A connection with three uploads, the middle one chunked."""
-    async with operation.connection() as stream:
-        for number in range(3):
-            seed, size = operation.seed * 100 + number, 20_000 + 30_011 * number
-            is_chunked = number != 1
-            framing = "Transfer-Encoding: chunked\r\n" if is_chunked else f"Content-Length: {size}\r\n"
-            await stream.send(request_bytes("POST", operation.authority, "/sum/0/0", framing))
-            for piece in pieces(seed, size):
-                await stream.send(chunk(piece) if is_chunked else piece)
-            if is_chunked:
-                await stream.send(chunk(b""))
-            head = await head_of(stream.reader)
-            if not head.startswith(b"HTTP/1.1 200 "):
-                raise Refused(head)
-            expect(await told_hash(stream), digest(seed, size), "hash of a POST")
-            operation.moved.up_bytes += size
+    """Three uploads, the middle one not chunked, on as few connections as the gate lets it be."""
+    turns = list(range(3))
+    while turns:
+        async with operation.connection() as stream:
+            while turns and await _upload(operation, stream, turns.pop(0)):
+                pass
+
+
+async def _upload(operation: Operation, stream: Stream, number: int) -> bool:
+    """Send one; say whether the connection is kept."""
+    seed, size = operation.seed * 100 + number, 20_000 + 30_011 * number
+    is_chunked = number != 1
+    framing = "Transfer-Encoding: chunked\r\n" if is_chunked else f"Content-Length: {size}\r\n"
+    await stream.send(request_bytes("POST", operation.authority, "/sum/0/0", framing))
+    for piece in pieces(seed, size):
+        await stream.send(chunk(piece) if is_chunked else piece)
+    if is_chunked:
+        await stream.send(chunk(b""))
+    head = await head_of(stream.reader)
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise Refused(head)
+    expect(await told_hash(stream), digest(seed, size), "hash of a POST")
+    operation.moved.up_bytes += size
+    return field(head, "connection") != "close"
 
 
 async def websocket(operation: Operation) -> None:

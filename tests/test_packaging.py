@@ -132,5 +132,11 @@ def test_wheel_has_every_module_without_the_links(wheel: list[str]) -> None:
     assert expected <= set(wheel)
 
 
+def test_wheel_has_the_files_of_the_dashboard(wheel: list[str]) -> None:
+    assets = {path.name for path in (SHELL / "gateway" / "dashboard" / "assets").iterdir()}
+    assert {"index.html", "main.js", "base.css", "icon.svg"} <= assets
+    assert {f"jobgate/gateway/dashboard/assets/{name}" for name in assets} <= set(wheel)
+
+
 def test_wheel_is_typed(wheel: list[str]) -> None:
     assert "jobgate/py.typed" in wheel

@@ -7,14 +7,14 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.clients import JAVA_SOURCE, NUMBER, REASON, TEXT, TOOLS, Tool, node_command
-from support.site import Site, need, running_site
+from support.packages import PIP_DOWNLOAD, offer_wheel
+from support.site import Site, need, need_node, running_site
 from support.web_origin import pattern
 
 TLS_OR_PLAIN = pytest.mark.parametrize("scheme", ["http", "https"])
@@ -139,42 +139,22 @@ def _repository(git: str, bare: Path, work: Path) -> Path:
 
 @TLS_OR_PLAIN
 def test_pip_downloads_from_an_index(site: Site, tmp_path: Path, scheme: str) -> None:
-    _index(site.files / "simple" / "tiny")
+    name = offer_wheel(site.files / "simple" / "tiny")
     arguments = ["--index-url", url(site, scheme, "/simple/"), "--trusted-host", "ok.test"]
-    fetched(site, [*_PIP_DOWNLOAD, str(tmp_path), *arguments, "tiny"])
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny-1.0-py3-none-any.whl"]
+    fetched(site, [*PIP_DOWNLOAD, str(tmp_path), *arguments, "tiny"])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_pip_shows_the_reason_of_a_refusal(site: Site, tmp_path: Path) -> None:
     arguments = ["--retries", "1", "--index-url", site.https("/simple/", "evil.test")]
-    said = refused(site, [*_PIP_DOWNLOAD, str(tmp_path), *arguments, "tiny"])
+    said = refused(site, [*PIP_DOWNLOAD, str(tmp_path), *arguments, "tiny"])
     assert re.search(REASON, said), said
-
-
-_PIP_DOWNLOAD = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "-d"]
-
-
-def _index(folder: Path) -> None:
-    """Offer one wheel by the simple repository API."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "tiny-1.0-py3-none-any.whl"
-    metadata = "tiny-1.0.dist-info"
-    with zipfile.ZipFile(folder / name, "w") as wheel:
-        wheel.writestr("tiny.py", "")
-        wheel.writestr(f"{metadata}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        wheel.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{metadata}/RECORD", "")
-    (folder / "index.html").write_text(f'<!DOCTYPE html><a href="/files/simple/tiny/{name}">{name}</a>')
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
     """A Node whose ``fetch`` reads the environment: 24 or later."""
-    path = need("node")
-    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.removeprefix("v").split(".")[0]) < 24:
-        pytest.skip(f"node {version.strip()} does not read NODE_USE_ENV_PROXY")
-    return path
+    return need_node()
 
 
 @pytest.mark.parametrize(("scheme", "name"), [("https", "ok.test"), ("http", "tunnel.ok.test")])
