@@ -34,7 +34,7 @@ from run import machine
 
 _QUICK = rate_shape.Effort(1.5, 3.0, 2.0, 5.0, 20, 30, 10.0)
 _SIZES, _QUICK_SIZES = (100, 300, 600), (100, 300)
-_COST_S, _QUICK_COST_S = 8.0, 3.0
+_COST_S, _QUICK_COST_S = 5.0, 2.0
 
 
 def show() -> None:

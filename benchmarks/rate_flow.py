@@ -85,6 +85,8 @@ class Flow:
         request = f"CONNECT {connect} HTTP/1.1\r\nHost: {connect}\r\n\r\n".encode() if connect else b""
         for job, port in enumerate(ports):
             self._open(port, job, tunnels, request)
+        for number in [*range(len(self._senders))] * _AHEAD:
+            self._send(number)
         period_s = PIECE_BYTES * tunnels / rate
         self._sending = Turns(len(self._senders), period_s / SURPLUS, self._send)
         self._receiving = Turns(len(self._receivers), period_s, self._receive)
@@ -122,8 +124,6 @@ class Flow:
             sock.setblocking(False)
             self._senders.append(sender)
             self._receivers.append(_Receiver(sock, job))
-            for _ in range(_AHEAD):
-                self._send(-1)
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(BlockingIOError):

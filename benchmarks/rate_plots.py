@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,13 @@ def draw(results: Sequence[ShapeResult], folder: Path) -> list[Path]:
     for name, figure in drawn.items():
         figure.savefig(folder / name, metadata={"Date": None}, bbox_inches="tight")
         plt.close(figure)
+        _shorten(folder / name)
     return [folder / name for name in drawn]
+
+
+def _shorten(file: Path) -> None:
+    """Write a hundredth of a point exactly, and no more: half of the file is digits."""
+    file.write_text(re.sub(r"(\d+\.\d\d)\d+", r"\1", file.read_text()))
 
 
 def _panels(results: Sequence[ShapeResult], height: float, *, share_y: bool) -> tuple[Figure, list[Axes]]:
@@ -79,7 +86,8 @@ def _fairness(results: Sequence[ShapeResult]) -> Figure:
         panel.set_title(f"{result.name}: Jain {result.fairness.index:.3f}")
         panel.set_xticks([])
         panel.set_xlabel("64 downloads, by round-trip time")
-        panel.legend(frameon=False, fontsize=7, ncols=2)
+        panel.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", columnspacing=1, handlelength=1)
+        panel.set_ylim(0, 2.5)
     panels[0].set_ylabel("share of 10 Mbit/s, fair = 1")
     return figure
 
@@ -96,9 +104,10 @@ def _delay(results: Sequence[ShapeResult]) -> Figure:
             label = result.name if style == "-" else None
             axes.step(done, shares, where="post", color=colour, linestyle=style, label=label)
     axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set_xlabel("seconds for CONNECT, TLS and 10 kB (dotted: without bulk)")
     axes.set_ylabel("share of requests done")
     axes.set_ylim(0, 1.02)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center", bbox_to_anchor=(0.5, 0.3))
     return figure

@@ -35,6 +35,8 @@ from .upstream import UpstreamDialer
 from .usage import JobCounters
 from .wire import Wire
 
+#: Limited jobs are served every other millisecond: a tenth of their cost, and nothing of their rate.
+SHARED_TICKS = 2
 #: Largest window of a read; the scratch buffer is shared by all connections of a gate.
 SCRATCH_BYTES = 1 << 20
 
@@ -85,7 +87,7 @@ class Gate:
         self.reception = Reception(self)
         self._take(settings)
         self._loop = asyncio.get_running_loop()
-        self._pacer = Pacer(self._loop.time, self._loop.call_at)
+        self._pacer = Pacer(self._loop.time, self._loop.call_at, shared_ticks=SHARED_TICKS)
         self._commons = Commons(
             memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),
             self._pacer,

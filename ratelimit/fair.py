@@ -229,6 +229,11 @@ class FairQueue:
         finally:
             self._serving = False
 
+    @property
+    def slack_s(self) -> float:
+        """How much later than it is due the queue may be served without a loss of rate."""
+        return self.supply.slack_s
+
     def due(self, now: float) -> float | None:
         """Time when the first request's tokens are there; None if nothing waits for time alone."""
         return self.supply.due(self._heap[0][2]._size, now) if self._heap else None

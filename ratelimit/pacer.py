@@ -3,7 +3,9 @@
 Due times are rounded up to whole milliseconds, so that queues which fall due
 together share one wake-up, and so that the timer of uvloop, whose clock moves in
 steps of 1 ms, never fires before the tokens are there. Every wake-up uses up at
-least one such tick: a timer that is early does not spin, it costs a millisecond.
+least one such tick: a timer that is early does not spin, it costs a millisecond. Queues
+that lose nothing by it wait for a tick that more of them share: a wake-up costs as much
+as the grants that it brings.
 
 No event loop is known here: the clock and ``call_at`` are parameters
 (``loop.time``, ``loop.call_at``).
@@ -19,6 +21,9 @@ from typing import Protocol
 
 TICKS_PER_S = 1000
 
+PATIENCE_S = 0.008
+"""A queue that may be served so much later may wait for a shared tick, and for a busy process besides."""
+
 _NEVER = math.inf
 _COMPACT_MIN = 64
 
@@ -31,6 +36,11 @@ class Timer(Protocol):
 
 class Paced(Protocol):
     """A queue as the pacer sees it."""
+
+    @property
+    def slack_s(self) -> float:
+        """How much later than it is due it may be served without a loss of rate."""
+        ...
 
     def serve(self, now: float) -> None:
         """Grant what can be granted at ``now``."""
@@ -47,6 +57,7 @@ class Pacer:
     Args:
         clock: Monotonic seconds.
         call_at: Calls a function once when ``clock`` reaches a time.
+        shared_ticks: Queues with ``PATIENCE_S`` of slack are rounded up to whole so many ticks.
     """
 
     __slots__ = (
@@ -56,6 +67,7 @@ class Pacer:
         "_ready",
         "_served",
         "_serving",
+        "_shared_ticks",
         "_tick_of",
         "_ticks",
         "_timer",
@@ -63,10 +75,15 @@ class Pacer:
     )
 
     def __init__(
-        self, clock: Callable[[], float], call_at: Callable[[float, Callable[[], None]], Timer]
+        self,
+        clock: Callable[[], float],
+        call_at: Callable[[float, Callable[[], None]], Timer],
+        *,
+        shared_ticks: int = 1,
     ) -> None:
         self.clock = clock
         self._call_at = call_at
+        self._shared_ticks = shared_ticks
         self._due: dict[int, dict[Paced, None]] = {}
         self._ticks: list[int] = []  # heap of the keys of _due
         self._tick_of: dict[Paced, int] = {}
@@ -87,6 +104,8 @@ class Pacer:
     def schedule(self, queue: Paced, due_at: float) -> None:
         """Serve ``queue`` at ``due_at``, instead of any time set before."""
         tick = max(math.ceil(due_at * TICKS_PER_S), self._served + 1)
+        if queue.slack_s >= PATIENCE_S:
+            tick += -tick % self._shared_ticks
         current = self._tick_of.get(queue)
         if current == tick:
             return

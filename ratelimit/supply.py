@@ -39,6 +39,7 @@ class Supply:
     Attributes:
         free: Nothing is needed but room in the quota.
         piece_bytes: The most that one request is to ask for at the rate of now.
+        slack_s: How late a request may be granted before the bucket overflows.
 
     Raises:
         ValueError: The rate or the burst is out of range.
@@ -55,6 +56,7 @@ class Supply:
         "free",
         "piece_bytes",
         "quota",
+        "slack_s",
     )
 
     def __init__(
@@ -151,7 +153,11 @@ class Supply:
         self._choose()
 
     def _choose(self) -> None:
-        """Say where tokens come from."""
+        """Say where tokens come from, and how soon they would be lost."""
+        bucket = self.bucket
+        self.slack_s = math.inf
+        if bucket is not None:
+            self.slack_s = (bucket.burst_bytes - self.piece_bytes) / bucket.rate_bytes_per_s
         self.free = self.bucket is None and self._upper is None
         self._take: Callable[[int, float], bool] = _take_all
         if self._upper is not None:

@@ -14,7 +14,8 @@ from support.clock import VirtualClock
 class FakeQueue:
     """Becomes due at the given times; remembers when it was served."""
 
-    def __init__(self, clock: VirtualClock, *due_at: float) -> None:
+    def __init__(self, clock: VirtualClock, *due_at: float, slack_s: float = 0.0) -> None:
+        self.slack_s = slack_s
         self.served_at: list[float] = []
         self.on_serve: Callable[[], None] = lambda: None
         self._clock = clock
@@ -52,6 +53,31 @@ def test_queues_due_in_the_same_millisecond_share_one_timer() -> None:
     clock.run_until(11.0)
     assert clock.fired == 1
     assert all(queue.served_at == [10.013] for queue in queues)
+
+
+@pytest.mark.parametrize(
+    ("slack_s", "served_at"),
+    [(0.0079, 10.013), (0.008, 10.014), (float("inf"), 10.014)],
+    ids=["no time to lose", "time enough", "no bucket"],
+)
+def test_queue_with_slack_waits_for_a_tick_that_more_share(slack_s: float, served_at: float) -> None:
+    clock = VirtualClock(10.0)
+    pacer = Pacer(clock.time, clock.call_at, shared_ticks=2)
+    queue = FakeQueue(clock, slack_s=slack_s)
+    pacer.schedule(queue, 10.01234)
+    clock.run_until(11.0)
+    assert queue.served_at == [served_at]
+
+
+def test_queues_with_slack_share_the_timer_over_two_milliseconds() -> None:
+    clock = VirtualClock(10.0)
+    pacer = Pacer(clock.time, clock.call_at, shared_ticks=2)
+    queues = [FakeQueue(clock, slack_s=1.0) for _ in range(20)]
+    for index, queue in enumerate(queues):
+        pacer.schedule(queue, 10.01201 + index * 1e-4)
+    clock.run_until(11.0)
+    assert clock.fired == 1
+    assert all(queue.served_at == [10.014] for queue in queues)
 
 
 def test_schedule_earlier_moves_the_timer_forward() -> None:

@@ -177,3 +177,13 @@ def test_rate_that_ends_leaves_no_bucket() -> None:
     rig.supply.set_rate(math.inf, 1, 0.0)
     assert rig.supply.bucket is None
     assert (rig.supply.piece_bytes, rig.supply.free, rig.supply.due(1, 5.0)) == (CAP, True, 5.0)
+
+
+def test_slack_is_the_time_until_the_bucket_overflows_and_follows_the_rate() -> None:
+    rig = Rig()
+    piece_bytes = rig.supply.piece_bytes
+    assert rig.supply.slack_s == (BURST - piece_bytes) / RATE
+    rig.supply.set_rate(10 * RATE, BURST, 0.0)
+    assert rig.supply.slack_s == (BURST - piece_bytes) / (10 * RATE)
+    rig.supply.set_rate(math.inf, BURST, 0.0)
+    assert rig.supply.slack_s == math.inf
