@@ -81,7 +81,8 @@ def _fairness(results: Sequence[ShapeResult]) -> Figure:
         for rtt, shade in _RTT_SHADES.items():
             places = [n for n, (of, _) in enumerate(shares) if of == rtt]
             heights = [shares[n][1] / fair for n in places]
-            panel.bar(places, heights, width=0.9, color=colour, alpha=shade, label=f"{rtt} ms")
+            edges = [*places, places[-1] + 1]
+            panel.stairs(heights, edges, fill=True, color=colour, alpha=shade, label=f"{rtt} ms")
         panel.axhline(1, color="#888888", linewidth=0.8, linestyle="--")
         panel.set_title(f"{result.name}: Jain {result.fairness.index:.3f}")
         panel.set_xticks([])
@@ -94,7 +95,8 @@ def _fairness(results: Sequence[ShapeResult]) -> Figure:
 
 def _delay(results: Sequence[ShapeResult]) -> Figure:
     """Draw how many small requests were done after which time; dotted: without bulk."""
-    figure, axes = plt.subplots(figsize=(6, 2.8), layout="constrained")
+    figure: Figure = plt.figure(figsize=(6, 2.8), layout="constrained")
+    axes: Axes = figure.add_subplot()
     for result, colour in zip(results, _COLOURS, strict=False):
         if result.delay is None:
             continue

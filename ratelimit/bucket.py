@@ -16,18 +16,27 @@ BURST_S = 0.004
 """Least burst in time: at high rates 64 KiB is less than a few timer steps of 1 ms."""
 
 
+CHUNK_S = 0.1
+"""Most time whose tokens one chunk takes: matters below 2.6 Mbit/s."""
+
+MIN_CHUNK_BYTES = 512
+"""Smaller ones would cost more calls than a slow rate is worth."""
+
+
 def default_burst_bytes(rate_bytes_per_s: float) -> int:
     """Burst of a job that names none: ``max(64 KiB, 4 ms x rate)``."""
     return max(MIN_BURST_BYTES, int(BURST_S * rate_bytes_per_s))
 
 
-def default_chunk_bytes(burst_bytes: int, cap_bytes: int) -> int:
+def default_chunk_bytes(rate_bytes_per_s: float, burst_bytes: int, cap_bytes: int) -> int:
     """Most bytes to ask for at once: half the burst, at most ``cap_bytes`` (the relay's buffer).
 
     A chunk as large as the burst loses rate: whatever time its grant is late, the
-    full bucket overflows.
+    full bucket overflows. At low rates a chunk is at most ``CHUNK_S`` of the rate: over ten
+    seconds the total is then exact to a hundredth.
     """
-    return max(1, min(burst_bytes // 2, cap_bytes))
+    slow_bytes = max(MIN_CHUNK_BYTES, int(CHUNK_S * rate_bytes_per_s))
+    return max(1, min(burst_bytes // 2, cap_bytes, slow_bytes))
 
 
 class TokenBucket:

@@ -80,7 +80,7 @@ class Supply:
         self.piece_bytes = cap_bytes
         if not math.isinf(rate_bytes_per_s):
             self.bucket = TokenBucket(rate_bytes_per_s, burst_bytes, now)
-            self.piece_bytes = default_chunk_bytes(burst_bytes, cap_bytes)
+            self.piece_bytes = default_chunk_bytes(rate_bytes_per_s, burst_bytes, cap_bytes)
         self._choose()
 
     def __repr__(self) -> str:
@@ -142,7 +142,7 @@ class Supply:
                 self.bucket.drain(now)
             else:
                 self.bucket.set_rate(rate_bytes_per_s, burst_bytes, now)
-            self.piece_bytes = default_chunk_bytes(burst_bytes, self._cap_bytes)
+            self.piece_bytes = default_chunk_bytes(rate_bytes_per_s, burst_bytes, self._cap_bytes)
         self.withdraw()
         self._choose()
 

@@ -23,12 +23,22 @@ def test_default_burst_is_64_kib_or_4_ms(rate: float, burst: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("burst", "cap", "chunk"),
-    [(65_536, 65_536, 32_768), (500_000, 65_536, 65_536), (4_001, 65_536, 2_000), (1, 65_536, 1)],
-    ids=["default", "capped-by-buffer", "small-burst", "one-byte"],
+    ("rate", "burst", "cap", "chunk"),
+    [
+        (1_250_000.0, 65_536, 65_536, 32_768),
+        (125_000_000.0, 500_000, 65_536, 65_536),
+        (1_250_000.0, 4_001, 65_536, 2_000),
+        (1_250_000.0, 1, 65_536, 1),
+        (125_000.0, 65_536, 65_536, 12_500),
+        (8_000.0, 65_536, 65_536, 800),
+        (100.0, 65_536, 65_536, 512),
+    ],
+    ids=["default", "capped-by-buffer", "small-burst", "one-byte", "1mbit", "64kbit", "slowest"],
 )
-def test_default_chunk_is_half_the_burst_within_the_cap(burst: int, cap: int, chunk: int) -> None:
-    assert default_chunk_bytes(burst, cap) == chunk
+def test_default_chunk_is_half_the_burst_within_the_cap_and_a_tenth_of_a_second(
+    rate: float, burst: int, cap: int, chunk: int
+) -> None:
+    assert default_chunk_bytes(rate, burst, cap) == chunk
 
 
 def test_take_starts_with_a_full_burst_and_refuses_the_byte_behind_it() -> None:

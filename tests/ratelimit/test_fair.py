@@ -241,7 +241,7 @@ def test_set_rate_with_a_smaller_burst_still_grants_what_waits() -> None:
 @pytest.mark.parametrize("step_s", [0.0, 0.001], ids=["exact-clock", "1ms-clock"])
 def test_total_is_the_rate_and_no_window_exceeds_the_burst(rate: float, lanes: int, step_s: float) -> None:
     job = Job(rate, clock=VirtualClock(100.0, step_s=step_s))
-    chunk = default_chunk_bytes(job.burst, 65_536)
+    chunk = default_chunk_bytes(rate, job.burst, 65_536)
     seconds = max(1.0, 20 * chunk / rate)
     connections = [job.connect(repeat(chunk)) for _ in range(lanes)]
     job.clock.advance(seconds)

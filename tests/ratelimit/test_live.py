@@ -129,7 +129,7 @@ def test_piece_follows_the_rate() -> None:
     for rate, burst in ((1_000.0, 4_096), (math.inf, 1), (RATE, BURST)):
         job.queue.set_rate(rate, burst)
         pieces.append(lane.piece_bytes)
-    assert pieces == [CHUNK, 2_048, 65_536, CHUNK]
+    assert pieces == [CHUNK, 512, 65_536, CHUNK]
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.0, 1), (math.nan, 1), (1.0, 0)], ids=str)
