@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -92,6 +93,7 @@ def main() -> int:
     if options.show:
         show()
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the namespaces are removed
     where = machine()
     with tempfile.TemporaryDirectory(prefix="jobgate-rate-") as name:
         folder = Path(name)

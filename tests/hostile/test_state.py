@@ -30,7 +30,7 @@ DOCUMENT = {
     "network": "http",
     "domains": ["a.test"],
     "listen": "127.0.0.1:0",
-    "labels": {"size": "x" * 20_000},
+    "labels": {f"size-{number}": "x" * 200 for number in range(100)},
 }
 
 
