@@ -69,8 +69,9 @@ class Process:
         notify("STOPPING=1", os.environ)
 
     def over(self) -> None:
-        # One more request to stop must not make a failure of an end that has come.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # One more request to stop must not make a failure of an end that has come. Not SIG_IGN: programs
+        # that are started would inherit it.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
 
     def problem(self, text: str) -> None:
         for line in text.splitlines():
