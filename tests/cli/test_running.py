@@ -56,6 +56,14 @@ def test_sidecar_serves_until_the_signal(loop: str, number: signal.Signals) -> N
         assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_signals_that_come_again_and_again_make_no_failure_of_the_end(loop: str) -> None:
+    with started(*SIDECAR, "--loop", loop) as (process, _):
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        assert process.returncode == 0
+
+
 def test_options_come_from_the_environment() -> None:
     environment = {
         "JOBGATE_LISTEN": "127.0.0.1:0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 import time
@@ -69,9 +70,11 @@ class Process:
         notify("STOPPING=1", os.environ)
 
     def over(self) -> None:
-        # One more request to stop must not make a failure of an end that has come. Not SIG_IGN: programs
-        # that are started would inherit it.
+        # One more request to stop must not make a failure of an end that has come. Not SIG_IGN before the
+        # interpreter ends: programs that are started would inherit it. But at its very end the interpreter
+        # replaces every handler by the default.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
+        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
     def problem(self, text: str) -> None:
         for line in text.splitlines():

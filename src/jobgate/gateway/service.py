@@ -49,7 +49,7 @@ class Surroundings(Protocol):
         """No connection is accepted any more."""
 
     def over(self) -> None:
-        """Nothing is left to do, and signals are not listened to any more."""
+        """Nothing is left to do; what signals do from now on is set here."""
 
     def problem(self, text: str) -> None:
         """Something does not work, and the service goes on without."""
@@ -127,10 +127,10 @@ async def serve(service: Service, surroundings: Surroundings, journal: Journal) 
 
     async with contextlib.AsyncExitStack() as stack:
         # Outermost: a signal that comes again must not cut the last counters off.
-        stack.callback(surroundings.over)
         stack.enter_context(
             signal_handlers(
-                {signal.SIGTERM: stop.on_signal, signal.SIGINT: stop.on_signal, signal.SIGHUP: on_hangup}
+                {signal.SIGTERM: stop.on_signal, signal.SIGINT: stop.on_signal, signal.SIGHUP: on_hangup},
+                surroundings.over,
             )
         )
         stack.push_async_callback(registry.close)
@@ -277,13 +277,26 @@ async def drain(gate: Gate, drain_s: float, insisted: asyncio.Event) -> None:
 
 
 @contextlib.contextmanager
-def signal_handlers(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Have the running loop call these on signals, inside the block."""
+def signal_handlers(
+    handlers: Mapping[signal.Signals, Callable[[], None]], over: Callable[[], None]
+) -> Iterator[None]:
+    """Have the running loop call these on signals, inside the block; then what was before them holds.
+
+    Not ``loop.add_signal_handler``: taking that away sets the default, which ends the process, until
+    somebody sets another one.
+
+    Args:
+        over: Called at the end; a handler that it sets follows ours without a moment between, and stays.
+    """
     loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+    ours = {
+        number: lambda *_, call=call: loop.call_soon_threadsafe(call) for number, call in handlers.items()
+    }
+    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
     try:
         yield
     finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+        over()
+        for number, handler in ours.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, before[number])
