@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from jobgate.cli.control import ask
+from jobgate.cli.control import ask, configured
 from jobgate.client import Client
 from support.control_thread import TOKEN, control_thread
 
@@ -76,3 +76,26 @@ def test_token_file_that_cannot_be_read_is_an_error_of_usage(tmp_path: Path) -> 
     (tmp_path / "bytes").write_bytes(b"\xff")
     with pytest.raises(click.UsageError, match="cannot be read: not ASCII"):
         ask("/x", str(tmp_path / "bytes"), first_job)
+
+
+@pytest.mark.parametrize(
+    ("text", "control", "token"),
+    [
+        ('[listen]\ncontrol = "/run/gate/c.sock"\n', "/run/gate/c.sock", None),
+        ('[listen]\ncontrol = "127.0.0.1:1"\ncontrol_token_file = "/t"\n', "127.0.0.1:1", "/t"),
+        ('[listen]\ncontrol = ""\n', None, None),
+        ("[node]\n", None, None),
+        ("listen = 3\n", None, None),
+        ("[listen\n", None, None),
+        (None, None, None),
+    ],
+    ids=["socket", "tcp", "switched-off", "unsaid", "no-table", "broken", "no-file"],
+)
+def test_gateway_is_where_the_configuration_of_the_environment_says(
+    text: str | None, control: str | None, token: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "jobgate.toml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("JOBGATE_CONFIG", str(file))
+    assert (configured("control"), configured("control_token_file")) == (control, token)

@@ -157,6 +157,21 @@ def test_without_a_configuration_the_gateway_is_asked(
         assert capsys.readouterr().err == 'jobgate: No job "nope".\n'
 
 
+def test_gateway_is_asked_for_a_job_that_the_configuration_of_the_environment_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    file = tmp_path / "jobgate.toml"
+    monkeypatch.setenv("JOBGATE_CONFIG", str(file))
+    with control_thread(tmp_path) as base:
+        listen = {"control": base.removeprefix("http://"), "control_token_file": f"{tmp_path}/token"}
+        file.write_text("[listen]\n" + "".join(f'{key} = "{value}"\n' for key, value in listen.items()))
+        assert call(["env", "filed", "--format", "docker"]) == 0
+        assert "\nhttps_proxy=http://127.0.0.1:" in capsys.readouterr().out
+        assert call(["env", "filed", "--config", str(file)]) == 2
+        assert 'no job "filed" in the configuration' in capsys.readouterr().err
+
+
 def test_token_that_the_gateway_does_not_know_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,8 +25,8 @@ def control_options(command: Command) -> Command:
     control = click.option(
         "--control",
         metavar="ADDRESS",
-        default=DEFAULT_CONTROL.path,
-        show_default=True,
+        default=lambda: configured("control") or DEFAULT_CONTROL.path,
+        show_default=f"that of JOBGATE_CONFIG, else {DEFAULT_CONTROL.path}",
         envvar="JOBGATE_CONTROL",
         help="Where the gateway's control API listens: a path, or IP:PORT.",
     )
@@ -32,10 +34,23 @@ def control_options(command: Command) -> Command:
         "--control-token-file",
         metavar="FILE",
         type=click.Path(dir_okay=False),
+        default=lambda: configured("control_token_file"),
         envvar="JOBGATE_CONTROL_TOKEN_FILE",
         help="File with the token of the control API, where it wants one.",
     )
     return control(token_file(command))
+
+
+def configured(key: str) -> str | None:
+    """Look up what [listen] says in the file that ``JOBGATE_CONFIG`` names, if there is one.
+
+    Nothing is judged here: a file that cannot be read, or is wrong, is the gateway's own to complain of.
+    """
+    try:
+        table = tomllib.loads(Path(os.environ["JOBGATE_CONFIG"]).read_text("utf-8"))["listen"]
+        return str(table[key]) or None
+    except (KeyError, TypeError, OSError, ValueError):
+        return None
 
 
 def ask(control: str, token_file: str | None, question: Callable[[Client], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from jobgate.config.endpoints import Endpoint, UnixPath, parse_listen
 from jobgate.config.policy import Network
@@ -59,6 +60,11 @@ FORMATS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "json": as_json,
     "dotenv": as_dotenv,
 }
+
+
+def has_job(settings: Settings, job_id: str) -> bool:
+    """Say whether a configuration has a job, with or without a gate."""
+    return any(job.id == job_id for job in settings.jobs)
 
 
 def find_job(settings: Settings, job_id: str) -> JobSettings:
@@ -146,7 +152,9 @@ def variables_from_gateway(
 @click.option("--address", metavar="HOST:PORT", help="The gate as the job sees it; default: its listener.")
 @click.option("--token", metavar="TOKEN", help="The job's, where the gateway has made one.")
 @control_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     job: str,
     config: str | None,
     form: str,
@@ -157,11 +165,13 @@ def command(
 ) -> None:
     """Print the variables by which JOB finds its gate.
 
-    JOB is one of the configuration file, without --config one of the running gateway.
+    JOB is one of the configuration file, without --config (or if JOBGATE_CONFIG has no such job)
+    one of the running gateway.
     """
     # Only a shell goes on with the variables that we see; a container has its own.
     java_options = os.environ.get(JAVA_OPTIONS, "") if form == "shell" else ""
-    if config is None:
+    is_named = ctx.get_parameter_source("config") is ParameterSource.COMMANDLINE
+    if config is None or not (is_named or has_job(load_settings(config), job)):
         found = variables_from_gateway(control, control_token_file, job, address, token)
         found[JAVA_OPTIONS] = " ".join(filter(None, (java_options, found[JAVA_OPTIONS])))
     else:
