@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from jobgate.cli import call
-from jobgate.cli.check import judge_resolved
+from jobgate.cli.check import judge_resolved, verdict_text
+from jobgate.client.values import Verdict
 from jobgate.config.settings import DnsSettings, Settings
 from jobgate.proxy.errors import Reason
 from support import dns as script
+from support.control_thread import TOKEN, control_thread
 from support.dns import DnsServer
 from support.policies import policy
 
@@ -112,3 +114,31 @@ def test_job_must_be_clear(
 ) -> None:
     assert call(["check", "--config", config, *args, "https://x.example/"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_job_of_the_gateway_is_judged_by_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    monkeypatch.setenv("JOBGATE_CONTROL_TOKEN_FILE", str(tmp_path / "token"))
+    with control_thread(tmp_path) as base:
+        monkeypatch.setenv("JOBGATE_CONTROL", base.removeprefix("http://"))
+        assert call(["check", "--job", "a", "https://other.example/"]) == 1
+        assert capsys.readouterr().out.startswith("deny   https://other.example/  not-listed: ")
+        assert call(["check", "--job", "a", "--json", "https://other.example/"]) == 1
+        assert json.loads(capsys.readouterr().out)["reason"] == "not-listed"
+        assert call(["check", "--job", "nope", "https://other.example/"]) == 1
+        assert capsys.readouterr().err == 'jobgate: No job "nope".\n'
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (Verdict("u", "allow", None, ".e.com", ""), "allow  u  by .e.com"),
+        (Verdict("u", "deny", "port", ".e.com", "no"), "deny   u  port: no"),
+        (Verdict("u", "allow", "port", ".e.com", "no", "deny"), "allow  u  only reported: port: no"),
+    ],
+    ids=["allowed", "refused", "reported"],
+)
+def test_answer_of_a_gateway_reads_as_our_own(verdict: Verdict, text: str) -> None:
+    assert verdict_text(verdict) == text

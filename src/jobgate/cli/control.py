@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from jobgate.config.gateway import DEFAULT_CONTROL
 
 if TYPE_CHECKING:
     from jobgate.client import Client
+    from jobgate.config.settings import Settings
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -51,6 +53,12 @@ def configured(key: str) -> str | None:
         return str(table[key]) or None
     except (KeyError, TypeError, OSError, ValueError):
         return None
+
+
+def is_of_gateway(ctx: click.Context, settings: Settings, job_id: str) -> bool:
+    """Say whether a job is the running gateway's: no file was named, and that of the environment lacks it."""
+    is_named = ctx.get_parameter_source("config") is ParameterSource.COMMANDLINE
+    return not is_named and all(job.id != job_id for job in settings.jobs)
 
 
 def ask(control: str, token_file: str | None, question: Callable[[Client], Awaitable[T]]) -> T:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from jobgate.config.endpoints import Endpoint, UnixPath, parse_listen
 from jobgate.config.policy import Network
@@ -18,7 +17,7 @@ from jobgate.gateway import variables
 from jobgate.gateway.variables import job_variables, parse_address, with_token
 from jobgate.launch.environment import JAVA_OPTIONS
 
-from .control import ask, control_options
+from .control import ask, control_options, is_of_gateway
 from .options import config_option, load_settings
 
 if TYPE_CHECKING:
@@ -60,11 +59,6 @@ FORMATS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "json": as_json,
     "dotenv": as_dotenv,
 }
-
-
-def has_job(settings: Settings, job_id: str) -> bool:
-    """Say whether a configuration has a job, with or without a gate."""
-    return any(job.id == job_id for job in settings.jobs)
 
 
 def find_job(settings: Settings, job_id: str) -> JobSettings:
@@ -170,8 +164,7 @@ def command(
     """
     # Only a shell goes on with the variables that we see; a container has its own.
     java_options = os.environ.get(JAVA_OPTIONS, "") if form == "shell" else ""
-    is_named = ctx.get_parameter_source("config") is ParameterSource.COMMANDLINE
-    if config is None or not (is_named or has_job(load_settings(config), job)):
+    if config is None or is_of_gateway(ctx, load_settings(config), job):
         found = variables_from_gateway(control, control_token_file, job, address, token)
         found[JAVA_OPTIONS] = " ".join(filter(None, (java_options, found[JAVA_OPTIONS])))
     else:
