@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from .address_rule import AddressRule
+from .host import Address, Host, Name
 from .ports import DEFAULT_CONNECT_PORTS, DEFAULT_HTTP_PORTS, Ports
 from .rates import DEFAULT_RATE
 from .rules import NO_RULES, RuleSet, quoted
@@ -104,6 +105,8 @@ class JobPolicy:
         rate_down: Bytes/s; ``math.inf``: unlimited.
         tls: Whether the first bytes of a tunnel are looked at.
         mode: Of the job's lists; ``None``: as the node.
+        pinned: Private addresses that one name each may lead to. No table of a job says this: whoever
+            serves the job does, and sees to it that no name server is asked for these names.
     """
 
     network: Network = Network.NONE
@@ -113,6 +116,7 @@ class JobPolicy:
     rate_down: float = DEFAULT_RATE
     tls: Tls = Tls.REQUIRE
     mode: Mode | None = None
+    pinned: frozenset[tuple[Name, Address]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,10 @@ class Policy:
 
     job: JobPolicy
     node: NodePolicy
+
+    def pins(self, host: Host, address: Address) -> bool:
+        """Say whether the host may lead to the address although that is private."""
+        return (host, address) in self.job.pinned
 
     def reports(self, reason: str, *, by_node: bool = False) -> bool:
         """Say whether a refusal is only logged.

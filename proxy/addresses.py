@@ -117,6 +117,9 @@ NEVER_DIALLED = frozenset(
     }
 )
 
+# What an address can be that is pinned to a name: somebody's own network, never the machine itself.
+PINNABLE = frozenset({AddressClass.PRIVATE, AddressClass.SHARED})
+
 _LOW_32 = 0xFFFF_FFFF
 
 
@@ -198,18 +201,21 @@ def classify(address: Address) -> AddressClass:
     return form if inner is AddressClass.PUBLIC and form is not AddressClass.NAT64 else inner
 
 
-def vet(address: Address, port: int, node: NodePolicy) -> AddressClass | None:
+def vet(address: Address, port: int, node: NodePolicy, *, pinned: bool = False) -> AddressClass | None:
     """Return why an address may not be dialled on a port, ``None`` if it may.
 
     ``deny_addresses`` beats everything and also covers every IPv6 form of a denied
     IPv4 address. ``allow_addresses`` lifts the refusal of what it lists: a metadata
     address only by that single address, an IPv6 form only together with the IPv4
-    address inside it, the classes of ``NEVER_DIALLED`` not at all.
+    address inside it, the classes of ``NEVER_DIALLED`` not at all. What is ``pinned`` to the
+    name that led there may be private, and nothing else.
     """
     if node.deny_addresses and _denied(address, port, node.deny_addresses):
         return AddressClass.DENIED
     found = classify(address)
     if found is AddressClass.PUBLIC:
+        return None
+    if pinned and found in PINNABLE:
         return None
     return None if _lifted(address, port, found, node.allow_addresses) else found
 

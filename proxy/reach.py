@@ -85,11 +85,12 @@ def _vetted(gate: Gate, job: Job, target: Target, found: Resolution, exchange: E
     """
     dropped: list[Address] = []
     good: list[Address] = []
-    own = False
+    own, policy = False, job.policy
     for address in found.addresses:
         is_own = gate.is_own(address, target.port)
         own = own or is_own
-        bad = is_own or vet(address, target.port, job.policy.node) is not None
+        pinned = policy.pins(target.host, address)
+        bad = is_own or vet(address, target.port, policy.node, pinned=pinned) is not None
         (dropped if bad else good).append(address)
     exchange.dropped = tuple(map(str, dropped))
     if good or found.missing is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
-from jobgate.config.host import Address
+from jobgate.config.host import Address, Host
 from jobgate.config.policy import Policy
 
 from .addresses import vet
@@ -27,21 +27,23 @@ def refused_now(
     Returns:
         Why it may not go on; ``None``: it may.
     """
+    host: Host | None = None
     for target in targets:
+        host = host or target.host  # the request's led to the address, not the ClientHello's
         decision = decide(policy, target)
         if decision.reason is not None and not policy.reports(decision.reason, by_node=decision.by_node):
             return refusal(decision, target)
-        if address is not None and (error := _refused_there(policy, address, target.port, is_own)):
+        if address is not None and (error := _refused_there(policy, address, target.port, host, is_own)):
             return error
     return None
 
 
 def _refused_there(
-    policy: Policy, text: str, port: int, is_own: Callable[[Address, int], bool]
+    policy: Policy, text: str, port: int, host: Host, is_own: Callable[[Address, int], bool]
 ) -> ProxyError | None:
     address = ip_address(text)
     if is_own(address, port):
         return ProxyError(Reason.SELF, "This address is the gate itself.")
-    if vet(address, port, policy.node) is not None:
+    if vet(address, port, policy.node, pinned=policy.pins(host, address)) is not None:
         return ProxyError(Reason.ADDRESS, "This name leads to an address that no job may reach.")
     return None

@@ -381,3 +381,28 @@ def test_vet_lifts_the_never_dialled_by_no_exception(address: Address) -> None:
     kind = classify(address)
     found = vet(address, 443, node(allow=f"0.0.0.0/0 ::/0 {address}"))
     assert found is kind if kind in NEVER_DIALLED else found in {None, C.METADATA}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("172.17.0.1", None),
+        ("100.64.0.1", None),
+        ("fd00::1", None),
+        ("127.0.0.1", AddressClass.LOOPBACK),
+        ("169.254.1.1", AddressClass.LINK_LOCAL),
+        ("169.254.169.254", AddressClass.METADATA),
+        ("fd00:ec2::254", AddressClass.METADATA),
+        ("::ffff:127.0.0.1", AddressClass.LOOPBACK),
+        ("224.0.0.1", AddressClass.MULTICAST),
+        ("0.0.0.0", AddressClass.THIS_NETWORK),
+    ],
+)
+def test_pinned_address_may_be_private_and_nothing_else(address: str, expected: AddressClass | None) -> None:
+    assert vet(ip_address(address), 80, NodePolicy(), pinned=True) is expected
+
+
+def test_deny_list_beats_a_pin() -> None:
+    node = NodePolicy(deny_addresses=(AddressRule.parse("172.17.0.1:1234"),))
+    assert vet(ip_address("172.17.0.1"), 1234, node, pinned=True) is AddressClass.DENIED
+    assert vet(ip_address("172.17.0.1"), 1235, node, pinned=True) is None

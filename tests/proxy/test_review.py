@@ -7,9 +7,10 @@ from ipaddress import ip_address
 import pytest
 
 from jobgate.config.address_rule import AddressRule
-from jobgate.config.host import Address
+from jobgate.config.host import Address, Name
 from jobgate.config.policy import Policy
 from jobgate.proxy.decision import Target
+from jobgate.proxy.errors import Reason
 from jobgate.proxy.review import refused_now
 from support.policies import connect, http, in_report_mode, policy
 
@@ -63,3 +64,13 @@ def test_own_is_asked_with_the_address_of_the_connection() -> None:
 
     assert refused_now(ONE, [LISTED], PUBLIC, is_own) is None
     assert asked == [(ip_address(PUBLIC), 443)]
+
+
+def test_pin_belongs_to_the_name_of_the_request() -> None:
+    job = replace(BOTH.job, pinned=frozenset({(Name("a.test"), ip_address(PRIVATE))}))
+    pinned = Policy(job, BOTH.node)
+    assert refused_now(pinned, [LISTED], PRIVATE, lambda *_: False) is None
+    assert refused_now(pinned, [LISTED, OTHER], PRIVATE, lambda *_: False) is None
+    refused = refused_now(pinned, [OTHER], PRIVATE, lambda *_: False)
+    assert refused is not None
+    assert refused.reason is Reason.ADDRESS

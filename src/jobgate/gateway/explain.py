@@ -99,7 +99,10 @@ def judge(url: str, policy: Policy) -> Answer:
 
 def judge_addresses(answer: Answer, target: Target, addresses: Sequence[Address], policy: Policy) -> Answer:
     """Say which of the addresses would be dialled; refuse if none would."""
-    classes = {str(address): vet(address, target.port, policy.node) for address in addresses}
+    classes = {
+        str(address): vet(address, target.port, policy.node, pinned=policy.pins(target.host, address))
+        for address in addresses
+    }
     good = tuple(text for text, bad in classes.items() if bad is None)
     if good:
         return answer._replace(addresses=good)
