@@ -70,7 +70,7 @@ class Reception:
             sock.close()
             self._log_unwelcome(peer)
             return
-        job = entrance.anyones()
+        job = entrance.anyones(peer)
         if len(self._tasks) >= 2 * self._gate.max_connections or not self._has_room(job, peer):
             sock.close()
             return

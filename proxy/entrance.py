@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from .credentials import read_credentials
 from .errors import ProxyError, Reason
 from .framing import Headers
-from .identity import Identities, check_own
+from .identity import Identities, check_own, is_from
 from .peer import Peer
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Entrance(Protocol):
     """Knows whose a request is that comes in here."""
 
-    def anyones(self) -> Job | None:
-        """The job that all requests are of, whoever sends them; ``None``: each has to show it."""
+    def anyones(self, peer: Peer) -> Job | None:
+        """The job that all requests of this peer are of; ``None``: each has to show it."""
 
     def welcomes(self, peer: Peer) -> bool:
         """Say whether anything is heard from this peer at all."""
@@ -38,11 +38,12 @@ class OwnEntrance:
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def anyones(self) -> Job | None:
-        """The job, unless it has a token, source networks or users of its own."""
+    def anyones(self, peer: Peer) -> Job | None:
+        """The job, unless it has a token or users of its own, or the peer is in none of its networks."""
         settings = self.job.settings
-        is_narrow = settings.token_hash is not None or settings.clients or settings.peer_uids
-        return None if is_narrow else self.job
+        if settings.token_hash is not None or settings.peer_uids:
+            return None
+        return self.job if is_from(settings, peer.source) else None
 
     def welcomes(self, peer: Peer) -> bool:
         """Say whether the user at the other end of a unix socket may be there."""
@@ -66,7 +67,7 @@ class SharedEntrance:
         self._identities = identities
         self._jobs = jobs
 
-    def anyones(self) -> Job | None:
+    def anyones(self, peer: Peer) -> Job | None:
         """None: here every request shows its job."""
         return None
 

@@ -117,8 +117,13 @@ def check_own(job: JobSettings, source: Address | None, credentials: Credentials
         is_right = _shows(shown, job.token_hash)
         if shown.job_id != job.id.encode() or not is_right:
             raise ProxyError(Reason.AUTH, _NO_CREDENTIALS)
-    if job.clients and not (source is not None and any(source in network for network in job.clients)):
+    if not is_from(job, source):
         raise ProxyError(Reason.UNKNOWN_JOB, _NO_JOB)
+
+
+def is_from(job: JobSettings, source: Address | None) -> bool:
+    """Say whether a connection comes from where the job's do."""
+    return not job.clients or (source is not None and any(source in network for network in job.clients))
 
 
 def _shows(credentials: Credentials, digest: bytes) -> bool:

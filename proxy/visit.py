@@ -77,7 +77,7 @@ class Visit:
             Whether the connection belongs to another job from now on.
         """
         self.stranger = None
-        if self._entrance.anyones() is self.job:
+        if self._entrance.anyones(self.peer) is self.job:
             return False
         if headers is not None:
             self._shown = credential_fields(headers)

@@ -106,3 +106,10 @@ def test_namespace_that_is_not_there_is_named() -> None:
         match=r"^cannot listen on 127\.0\.0\.1:1: there is no network namespace /run/netns/no-such$",
     ):
         open_listener(parse_listen("127.0.0.1:1"), netns="no-such")
+
+
+def test_one_listener_can_take_both_families() -> None:
+    with open_listener(parse_listen("[::]:0"), both_families=True) as sock:
+        port = sock.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port)).close()

@@ -34,24 +34,26 @@ OPEN = job_settings("own", listen="127.0.0.1:1")
     [
         (OPEN, True),
         (replace(OPEN, token_hash=b"x"), False),
-        (job_settings("own", "10.0.0.0/8", listen="127.0.0.1:1"), False),
+        (job_settings("own", "10.0.0.0/8", listen="127.0.0.1:1"), True),
+        (job_settings("own", "10.2.0.0/16", listen="127.0.0.1:1"), False),
+        (job_settings("own", "10.0.0.0/8", token="t", listen="127.0.0.1:1"), False),
         (replace(OPEN, peer_uids=frozenset({0})), False),
     ],
-    ids=["nothing", "token", "source", "users"],
+    ids=["nothing", "token", "source", "another source", "source and token", "users"],
 )
-def test_own_listener_is_anyones_only_where_the_job_asks_for_nothing(
+def test_own_listener_knows_the_job_where_nothing_has_to_be_shown(
     settings: JobSettings, is_open: bool
 ) -> None:
     job = live(settings)
-    assert OwnEntrance(job).anyones() is (job if is_open else None)
+    assert OwnEntrance(job).anyones(HERE) is (job if is_open else None)
 
 
 def test_own_listener_follows_the_settings() -> None:
     job = live(OPEN)
     entrance = OwnEntrance(job)
-    assert entrance.anyones() is job
+    assert entrance.anyones(HERE) is job
     job.settings = job_settings("own", token="t", listen="127.0.0.1:1")
-    assert entrance.anyones() is None
+    assert entrance.anyones(HERE) is None
     assert entrance.identify(HERE, showing("own:t")) is job
     with pytest.raises(ProxyError, match="auth"):
         entrance.identify(HERE, [])
@@ -93,7 +95,7 @@ def test_shared_listener_finds_the_job() -> None:
     for job in jobs.values():
         identities.add(job.settings)
     entrance = SharedEntrance(identities, jobs)
-    assert entrance.anyones() is None
+    assert entrance.anyones(HERE) is None
     assert entrance.welcomes(Peer("unix", 1000))
     assert entrance.identify(HERE, showing("b:t-b")) is jobs["b"]
     with pytest.raises(ProxyError, match="auth"):

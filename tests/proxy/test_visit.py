@@ -37,7 +37,7 @@ class FakeEntrance:
         self._jobs = {showing(f"{name}:")[1]: job for name, job in jobs.items()}
         self._own = own
 
-    def anyones(self) -> Job | None:
+    def anyones(self, peer: Peer) -> Job | None:
         return self._own
 
     def welcomes(self, peer: Peer) -> bool:

@@ -30,6 +30,7 @@ def open_listener(
     receive_buffer_bytes: int | None = None,
     netns: str = "",
     mode: int = UNIX_MODE,
+    both_families: bool = False,
 ) -> socket.socket:
     """Open a bound, listening, non-blocking socket.
 
@@ -42,19 +43,22 @@ def open_listener(
         receive_buffer_bytes: ``None``: as the kernel likes.
         netns: The network namespace that the address is one of; ``""``: ours.
         mode: Of the file at the path.
+        both_families: ``[::]`` takes IPv4, too.
 
     Raises:
         ListenError: The address is not ours, in use, or not permitted; no such namespace.
     """
     if not netns:
-        return _open(where, receive_buffer_bytes, mode)
+        return _open(where, receive_buffer_bytes, mode, both_families)
     try:
-        return call_inside(netns, lambda: _open(where, receive_buffer_bytes, mode))
+        return call_inside(netns, lambda: _open(where, receive_buffer_bytes, mode, both_families))
     except NamespaceError as error:
         raise ListenError(f"cannot listen on {where}: {error}") from error
 
 
-def _open(where: Endpoint | UnixPath, receive_buffer_bytes: int | None, mode: int) -> socket.socket:
+def _open(
+    where: Endpoint | UnixPath, receive_buffer_bytes: int | None, mode: int, both_families: bool
+) -> socket.socket:
     sock = socket.socket(_family(where), socket.SOCK_STREAM)
     try:
         if receive_buffer_bytes is not None:
@@ -62,7 +66,7 @@ def _open(where: Endpoint | UnixPath, receive_buffer_bytes: int | None, mode: in
         if isinstance(where, UnixPath):
             _bind_path(sock, Path(where.path), mode)
         else:
-            _bind_address(sock, where)
+            _bind_address(sock, where, both_families)
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError as error:
@@ -90,11 +94,11 @@ def _family(where: Endpoint | UnixPath) -> socket.AddressFamily:
     return socket.AF_INET6 if isinstance(where.address, IPv6Address) else socket.AF_INET
 
 
-def _bind_address(sock: socket.socket, where: Endpoint) -> None:
+def _bind_address(sock: socket.socket, where: Endpoint, both_families: bool) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if sock.family is socket.AF_INET6:
-        # "[::]" means IPv6: whoever wants both families names both, and bindv6only changes nothing.
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # "[::]" means IPv6 unless said otherwise: bindv6only changes nothing.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both_families)
     sock.bind((str(where.address), where.port))
 
 
