@@ -18,6 +18,9 @@ COPY proxy proxy
 COPY ratelimit ratelimit
 RUN /opt/jobgate/bin/pip install --no-cache-dir -c requirements-test.lock . \
     && /opt/jobgate/bin/pip uninstall --yes setuptools pip
+COPY deploy/image/entrypoint /opt/jobgate/bin/jobgate-entrypoint
+# The health check at a place that does not depend on the version of Python.
+RUN ln -s /opt/jobgate/lib/python3*/site-packages/jobgate/probe.py /opt/jobgate/probe.py
 
 FROM ${BASE}
 COPY --from=build /opt/jobgate /opt/jobgate
@@ -27,8 +30,9 @@ ENV PATH=/opt/jobgate/bin:$PATH \
 # A number, so that `runAsNonRoot` can be checked; it owns nothing in the image.
 USER 65532:65532
 EXPOSE 3128
-# Asks the address in JOBGATE_LISTEN.
-HEALTHCHECK --interval=2s --timeout=3s --start-period=5s --retries=3 CMD ["jobgate", "health"]
+# Where Bacalhau's executor sets BACALHAU_HTTP_DOMAINS: port 8080; else the address in JOBGATE_LISTEN.
+# Each probe is a Python that loads next to nothing; executors wait for the first that succeeds.
+HEALTHCHECK --interval=1s --timeout=3s --start-period=5s --retries=3 CMD ["python3", "-IS", "/opt/jobgate/probe.py"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["jobgate"]
-CMD ["sidecar"]
+# `sidecar`, or `bacalhau` where that variable is set; any other command of jobgate as an argument.
+ENTRYPOINT ["jobgate-entrypoint"]

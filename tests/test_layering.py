@@ -92,6 +92,20 @@ def bare_violations(tree: ast.Module) -> Iterator[str]:
             yield f"{line}: write jobgate.{name}"
 
 
+def integration_violations(tree: ast.Module) -> Iterator[str]:
+    """Imports of what is made for one other system: only its own command needs that."""
+    for line, name in imports(tree):
+        if f"{name}.".startswith("jobgate.integrations."):
+            yield f"{line}: imports {name}"
+
+
+def command_violations(tree: ast.Module) -> Iterator[str]:
+    """Imports of the command line, which stands above everything."""
+    for line, name in imports(tree):
+        if f"{name}.".startswith("jobgate.cli."):
+            yield f"{line}: imports {name}"
+
+
 def web_violations(tree: ast.Module) -> Iterator[str]:
     """Imports of aiohttp, which the data plane must never load."""
     for line, name in imports(tree):
@@ -159,6 +173,22 @@ def test_nobody_imports_bare_names() -> None:
     assert found(bare_violations, python_files(*LAYERS, "src", "tests", "benchmarks")) == []
 
 
+def test_integrations_are_for_commands_alone() -> None:
+    outside = [
+        path
+        for path in python_files("src")
+        if not {"cli", "integrations"} & set(path.relative_to(ROOT).parts)
+    ]
+    assert outside
+    assert found(integration_violations, outside) == []
+
+
+def test_integrations_stand_below_the_commands() -> None:
+    files = python_files("src/jobgate/integrations")
+    assert files
+    assert found(command_violations, files) == []
+
+
 def test_data_plane_source_names_no_aiohttp() -> None:
     assert found(web_violations, python_files(*LAYERS)) == []
 
@@ -200,6 +230,8 @@ def test_tests_never_sleep() -> None:
         (purity_violations, "if True:\n    import dns.resolver", "import ipaddress"),
         (bare_violations, "import proxy.head", "import jobgate.proxy.head"),
         (bare_violations, "from config import host", "from .config import host"),
+        (integration_violations, "from jobgate import integrations", "import jobgate.gateway"),
+        (command_violations, "from jobgate.cli.run import main", "import jobgate.client"),
         (web_violations, "from aiohttp import web", "import h11"),
         (write_eof_violations, "transport.write_eof()", "sock.shutdown(1)"),
         (sleep_violations, "await asyncio.sleep(0.01)", "await asyncio.sleep(0)"),

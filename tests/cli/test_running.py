@@ -19,8 +19,8 @@ import pytest
 
 import jobgate
 from jobgate.cli import call
-from jobgate.cli.health import probe
 from jobgate.cli.running import open_log, reopen_log
+from jobgate.probe import probe
 
 PYTHONPATH = str(Path(jobgate.__file__).parents[1])
 SIDECAR = ("sidecar", "--listen", "127.0.0.1:0", "--domain", ".example.com", "--advisory")

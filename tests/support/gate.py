@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from jobgate.config.host import Address, Name
 from jobgate.config.load import load_text
-from jobgate.config.settings import DnsSettings
+from jobgate.config.settings import DnsSettings, Settings
 from jobgate.proxy.dial import Dialer, dial
 from jobgate.proxy.entrance import Entrance
 from jobgate.proxy.errors import ProxyError, Reason
@@ -193,7 +193,7 @@ class RunningGate:
 
 @asynccontextmanager
 async def running_gate(
-    configuration: str,
+    configuration: str | Settings,
     *,
     resolver: Resolver | None = None,
     dialer: DialHook | None = None,
@@ -202,12 +202,12 @@ async def running_gate(
     """Serve the jobs of a configuration on ports of their own, or shared ones; check the journal at the end.
 
     Args:
-        configuration: TOML.
+        configuration: TOML, or what was made of it.
         resolver: By default the configured one.
         dialer: By default every dial is seen and made for real.
         listening: Address of the listeners.
     """
-    settings = load_text(configuration)
+    settings = load_text(configuration) if isinstance(configuration, str) else configuration
     log = RecordingWriter()
     hook = dialer or DialHook()
     checked: Dialer = hook
@@ -219,7 +219,8 @@ async def running_gate(
     shared_ports: list[int] = []
 
     def listen(entrance: Job | Entrance, taken: list[int]) -> None:
-        listener = socket.create_server((listening, 0), backlog=512)
+        family = socket.AF_INET6 if ":" in listening else socket.AF_INET
+        listener = socket.create_server((listening, 0), family=family, backlog=512)
         taken.append(listener.getsockname()[1])
         gate.listen(entrance, listener)
 

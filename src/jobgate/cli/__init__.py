@@ -22,6 +22,7 @@ COMMANDS = {
     "learn": "Run one command and print the smallest policy it needs.",
     "sidecar": "Serve one job from beside it: same namespace or same pod.",
     "serve": "Serve the jobs of a configuration file, each on its own listener.",
+    "bacalhau": "Serve one job in the place of Bacalhau's http-gateway container.",
     "check": "Explain whether a job may reach a URL, and why.",
     "env": "Print the variables that a job needs to find its gate.",
     "jobs": "List, add, change and remove jobs of a running gateway.",

@@ -84,15 +84,23 @@ class Process:
         reopen_log(self._writer)
 
 
-def run_until_stopped(service: Service, *, log: str | None, loop: str) -> None:
+def run_until_stopped(
+    service: Service, *, log: str | None, loop: str, journal_of: Callable[[LogWriter], Journal] = Journal
+) -> None:
     """Serve until a signal ends it, then let connections finish.
+
+    Args:
+        service: What is served.
+        log: Where the log goes; ``None``: where the settings say.
+        loop: One of ``LOOPS``.
+        journal_of: Makes what writes the log.
 
     Raises:
         click.ClickException: A listener, the log or the state cannot be opened.
     """
     raise_descriptor_limit()
     writer = open_log(log or service.settings.log.path)
-    journal = Journal(writer)
+    journal = journal_of(writer)
     try:
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(serve(service, Process(writer, journal), journal))
