@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from threading import Event, Thread
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BASE_IMAGE = "jobgate-test-base"
+BASE_PACKAGES = "python3,python3-venv,ca-certificates,curl"
 TOOLS = ("dockerd", "docker", "docker-compose", "debootstrap", "iptables", "ip", "nsenter")
 SECONDS_TO_START = 60
 ADMIN_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -153,18 +155,18 @@ def unmount_below(folder: Path) -> None:
 
 
 def import_base(started: Engine) -> None:
-    """Give the engine a base image with Python, made of this machine's distribution."""
+    """Give the engine a base image with Python and curl, made of this machine's distribution."""
     facts = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
     )
     suite = facts["VERSION_CODENAME"].strip('"')
-    packed = Path(gettempdir(), f"{BASE_IMAGE}-{suite}.tar")
+    packed = Path(gettempdir(), f"{BASE_IMAGE}-{suite}-{zlib.crc32(BASE_PACKAGES.encode()):08x}.tar")
     if not packed.exists():
         tree = started.folder / "base"
         run(
             "debootstrap",
             "--variant=minbase",
-            "--include=python3,python3-venv,ca-certificates",
+            f"--include={BASE_PACKAGES}",
             suite,
             str(tree),
         )

@@ -105,6 +105,7 @@ async def test_connect_to_80_is_read_as_plain_http_g6() -> None:
 SPOOFS = {
     "G1-none": [],
     "G2-twice": ["X-Bacalhau-Job-ID: spoof", "X-BACALHAU-job-id: spoof2"],
+    "G2-named-in-connection": ["Connection: close, X-Bacalhau-Job-ID", "X-Bacalhau-Job-ID: spoof"],
 }
 
 
