@@ -17,9 +17,14 @@ from jobgate.config.endpoints import parse_listen
     ],
 )
 def test_job_in_a_namespace_with_another_way_out_is_not_served(listen: str, interfaces: list[str]) -> None:
-    with pytest.raises(click.ClickException, match=rf"by {', '.join(interfaces)}: .*--advisory") as error:
-        require_isolation(parse_listen(listen), interfaces)
+    found = rf"by {', '.join(interfaces)} \(no lockdown: it is open\): .*`jobgate lockdown --uid.*--advisory"
+    with pytest.raises(click.ClickException, match=found) as error:
+        require_isolation(parse_listen(listen), interfaces, lambda: "it is open")
     assert error.value.exit_code == 1
+
+
+def test_lockdown_closes_the_other_ways_out() -> None:
+    require_isolation(parse_listen("127.0.0.1:3128"), ["eth0"], lambda: "")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +39,7 @@ def test_job_in_a_namespace_with_another_way_out_is_not_served(listen: str, inte
     ids=["no way out", "a leg of two", "all addresses", "IPv6", "unix"],
 )
 def test_job_elsewhere_or_without_a_way_out_is_served(listen: str, interfaces: list[str]) -> None:
-    require_isolation(parse_listen(listen), interfaces)
+    require_isolation(parse_listen(listen), interfaces, lambda: pytest.fail("asked without a reason"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobgate.gateway.routes import own_route_interfaces, route_interfaces
+from jobgate.gateway.routes import is_machine, own_families, own_route_interfaces, route_interfaces
+from support.netns import namespace, needs_namespaces
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 DEFAULT4 = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
@@ -36,6 +37,7 @@ def test_own_route_interfaces_reads_both_tables(tmp_path: Path) -> None:
     (tmp_path / "route").write_text(HEAD + ONLINK4)
     (tmp_path / "ipv6_route").write_text(LINK6)
     assert own_route_interfaces(tmp_path) == ["eth0", "veth7"]
+    assert own_families(tmp_path) == (["veth7"], ["eth0"])
 
 
 def test_kernel_without_ipv6_has_no_such_routes(tmp_path: Path) -> None:
@@ -45,3 +47,17 @@ def test_kernel_without_ipv6_has_no_such_routes(tmp_path: Path) -> None:
 
 def test_own_table_is_readable() -> None:
     assert "lo" not in own_route_interfaces()
+
+
+def test_machine_is_known_by_its_backlog(tmp_path: Path) -> None:
+    assert not is_machine(tmp_path)
+    (tmp_path / "netdev_max_backlog").touch()
+    assert is_machine(tmp_path)
+
+
+@needs_namespaces
+def test_container_is_no_machine() -> None:
+    with namespace() as other:
+        shown = other.run("ls", "/proc/sys/net/core").split()
+    assert "somaxconn" in shown
+    assert "netdev_max_backlog" not in shown

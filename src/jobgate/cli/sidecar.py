@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import click
@@ -52,17 +54,30 @@ def listen_option(text: str | None) -> str:
         raise click.UsageError(f'--listen: "{text}": {error}') from error
 
 
-def require_isolation(where: Endpoint | UnixPath, interfaces: list[str]) -> None:
+def lockdown_missing() -> str:
+    """Say why no lockdown holds everybody but us in this namespace; ``""`` where one does."""
+    from jobgate.gateway.lockdown import missing  # only where there is a way out
+
+    return missing(os.geteuid())
+
+
+def require_isolation(
+    where: Endpoint | UnixPath, interfaces: list[str], why_not_locked: Callable[[], str]
+) -> None:
     """Refuse to guard a job that can go around its gate.
 
     Raises:
-        click.ClickException: The job shares our namespace, and that has other ways out.
+        click.ClickException: The job shares our namespace, and that has ways out that no lockdown closes.
     """
-    if interfaces and shares_namespace(where):
+    if not interfaces or not shares_namespace(where):
+        return
+    why = why_not_locked()
+    if why:
         raise click.ClickException(
             f"a job that reaches {where} shares this network namespace and could go around the gate "
-            f"by {', '.join(interfaces)}: isolate it with `jobgate run`, or listen where only the job's "
-            "own network leads, or add --advisory if the job is trusted to use its proxy"
+            f"by {', '.join(interfaces)} (no lockdown: {why}): run `jobgate lockdown --uid {os.geteuid()}` "
+            "here first, or isolate the job with `jobgate run`, or listen where only the job's own network "
+            "leads, or add --advisory if the job is trusted to use its proxy"
         )
 
 
@@ -105,7 +120,7 @@ def command(
 
     On a loopback address the job must share this network namespace. If that has a route
     to anything but itself, the job could go around the gate: sidecar then refuses to
-    start, unless --advisory is given.
+    start, unless `jobgate lockdown` has closed it or --advisory is given.
     """
     options = JobOptions(
         None, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
@@ -116,5 +131,5 @@ def command(
         raise click.UsageError("sidecar needs at least one domain: add --domain")
     served = replace(served, listen=served.listen or DEFAULT_LISTEN)
     if not advisory:
-        require_isolation(parse_listen(served.listen), own_route_interfaces())
+        require_isolation(parse_listen(served.listen), own_route_interfaces(), lockdown_missing)
     run_until_stopped(Service(replace(settings, jobs=(served,))), log=log, loop=loop)

@@ -25,7 +25,20 @@ def route_interfaces(ipv4: str, ipv6: str) -> list[str]:
     return sorted(names)
 
 
+def own_families(proc: Path = Path("/proc/self/net")) -> tuple[list[str], list[str]]:
+    """The same for the namespace of this process, by IPv4 and by IPv6, which a kernel may lack."""
+    ipv4, ipv6 = (path.read_text() if path.exists() else "" for path in (proc / "route", proc / "ipv6_route"))
+    return route_interfaces(ipv4, ""), route_interfaces("", ipv6)
+
+
 def own_route_interfaces(proc: Path = Path("/proc/self/net")) -> list[str]:
-    """The same for the namespace of this process; a family that the kernel lacks has no routes."""
-    texts = (path.read_text() if path.exists() else "" for path in (proc / "route", proc / "ipv6_route"))
-    return route_interfaces(*texts)
+    """The same for both families together."""
+    return sorted(set().union(*own_families(proc)))
+
+
+def is_machine(core: Path = Path("/proc/sys/net/core")) -> bool:
+    """Whether this is the network namespace that the machine started with, and no container's.
+
+    The kernel shows the settings of its own backlog there alone.
+    """
+    return (core / "netdev_max_backlog").exists()
