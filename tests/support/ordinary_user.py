@@ -22,11 +22,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _STAGE = "/mnt"
 
 
-def ordinary(command: list[str]) -> list[str]:
+def ordinary(command: list[str], uid: int = UID) -> list[str]:
     """The command line that runs ``command`` as a user without any capability."""
     if os.geteuid() != 0:
         return command
-    return [sys.executable, __file__, *command]
+    return [sys.executable, __file__, str(uid), *command]
 
 
 def closed_ancestor(path: Path) -> Path | None:
@@ -57,10 +57,11 @@ def open_the_way(needed: list[Path]) -> None:
 def main() -> None:
     """Become an ordinary user, then the command."""
     open_the_way([Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT])
+    uid = int(sys.argv[1])
     os.setgroups([])
-    os.setresgid(UID, UID, UID)
-    os.setresuid(UID, UID, UID)
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  the test's own command line
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  the test's own command line
 
 
 if __name__ == "__main__":
