@@ -11,7 +11,7 @@ import pytest
 from jobgate.config.endpoints import parse_listen
 from jobgate.gateway.activation import activated_sockets
 from jobgate.gateway.inherited import Inheritance
-from jobgate.gateway.listeners import ListenError, bound_to, open_listener
+from jobgate.gateway.listeners import ListenError, bound_to, open_listener, remove_path
 
 
 def passed(sockets: list[socket.socket]) -> int:
@@ -48,6 +48,16 @@ def test_sockets_are_taken_and_found_by_their_addresses(stack: ExitStack, tmp_pa
     assert [bound_to(found.sock) for found in taken] == list(map(bound_to, opened))
     assert not any(found.sock.get_inheritable() or found.sock.getblocking() for found in taken)
     assert Inheritance(taken).take(bound_to(opened[1])) is taken[1].sock
+
+
+def test_path_of_a_socket_stays_for_the_next_process(stack: ExitStack, tmp_path: Path) -> None:
+    kept, own = (parse_listen(f"unix:{tmp_path}/{name}.sock") for name in ("kept", "own"))
+    opened = [stack.enter_context(open_listener(place)) for place in (kept, own)]
+    (taken,) = activated_sockets(environment(1), passed(opened[:1]))
+    taken.sock.close()
+    for place in (kept, own):
+        remove_path(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.sock"]
 
 
 NOT_OURS = [

@@ -7,7 +7,7 @@ import socket
 from collections.abc import MutableMapping
 
 from .inherited import Inherited
-from .listeners import ListenError
+from .listeners import ListenError, bound_to, keep_path
 
 #: SD_LISTEN_FDS_START of sd_listen_fds(3).
 FIRST_DESCRIPTOR = 3
@@ -17,7 +17,7 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 def activated_sockets(
     environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
 ) -> list[Inherited]:
-    """Take the sockets that systemd passed to this process; its variables are removed.
+    """Take the sockets that systemd passed to this process, and its variables; their paths stay.
 
     Args:
         environment: ``LISTEN_PID`` says for which process they are, ``LISTEN_FDS`` how many.
@@ -46,6 +46,7 @@ def _listening(descriptor: int) -> socket.socket:
         sock.close()
         raise ListenError(f"descriptor {descriptor} from systemd {problem}")
     sock.setblocking(False)
+    keep_path(bound_to(sock))
     return sock
 
 

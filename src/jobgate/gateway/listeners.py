@@ -81,9 +81,19 @@ def bound_to(sock: socket.socket) -> Endpoint | UnixPath:
     return UnixPath(name) if sock.family is socket.AF_UNIX else Endpoint(ip_address(name[0]), name[1])
 
 
+_kept: set[UnixPath] = set()
+"""As with the variables that name them, this is said once for the whole process."""
+
+
+def keep_path(where: Endpoint | UnixPath) -> None:
+    """Leave a path alone from now on: the service manager holds its socket for the next process."""
+    if isinstance(where, UnixPath):
+        _kept.add(where)
+
+
 def remove_path(where: Endpoint | UnixPath) -> None:
     """Remove the path of a closed unix listener; there is none of the others."""
-    if isinstance(where, UnixPath):
+    if isinstance(where, UnixPath) and where not in _kept:
         with contextlib.suppress(OSError):
             Path(where.path).unlink()
 
