@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 import shutil
 import subprocess
 
@@ -15,6 +16,7 @@ from jobgate.cli import cli
 from jobgate.cli.lockdown import IMAGE_UID
 from jobgate.config.load import ConfigError, load_text
 from jobgate.launch.environment import proxy_variables
+from support.docker_engine import ROOT
 from support.kustomize import (
     DEPLOY,
     OVERLAYS,
@@ -286,3 +288,19 @@ def test_service_finds_the_gateways_of_its_own_node() -> None:
     assert spec["internalTrafficPolicy"] == "Local"
     assert labels_of_gateway()[1].items() >= spec["selector"].items()
     assert one("gateway", "DaemonSet")["spec"]["selector"]["matchLabels"] == spec["selector"]
+
+
+def test_page_applies_every_overlay_and_no_other() -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    applied = re.findall(r"^\$ kubectl apply -k (\S+)", page, re.M)
+    assert set(applied) == {f"deploy/kubernetes/{overlay}" for overlay in OVERLAYS}
+    built = re.findall(r"^\$ docker build .*-f (\S+)", page, re.M)
+    assert built == ["deploy/kubernetes/lockdown.Dockerfile"]
+    assert all((ROOT / path).exists() for path in built)
+
+
+def test_image_of_the_lockdown_runs_the_lockdown() -> None:
+    lines = (DEPLOY / "lockdown.Dockerfile").read_text().splitlines()
+    assert 'ENTRYPOINT ["jobgate", "lockdown"]' in lines
+    # The gate's image says where it listens; the step must not take that for its own option.
+    assert "ENV JOBGATE_LISTEN=" in lines

@@ -1,0 +1,170 @@
+"""The units of deploy/systemd under a real systemd, installed by the commands of docs/systemd.md."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from support.docker_engine import ROOT
+from support.systemd import Systemd, SystemdError, systemd
+
+pytestmark = [pytest.mark.systemd, pytest.mark.timeout(120)]
+
+CONFIG = "/etc/jobgate/jobgate.toml"
+RUN = "/run/jobgate"
+JOB = '\n[[job]]\nid = "nightly"\ntoken = "0123456789abcdef"\nnetwork = "http"\ndomains = ["example.com"]\n'
+PROXY = "http://nightly:0123456789abcdef@127.0.0.1:3128"
+ASK = f"""
+import sys, urllib.error, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({{"http": "{PROXY}"}}))
+try:
+    opener.open("http://other.example/", timeout=30)
+except urllib.error.HTTPError as error:
+    print(error.code, error.reason)
+"""
+HOLD = """
+import socket, sys
+request = b"GET http://jobgate.internal/denials HTTP/1.1\\r\\nHost: jobgate.internal\\r\\n\\r\\n"
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
+    for _ in sys.stdin:
+        sock.sendall(request)
+        print(sock.recv(15).decode(), flush=True)
+"""
+
+
+def commands_of_the_page() -> list[str]:
+    """Those that root installs it by; Python's part is there already."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", (ROOT / "docs" / "systemd.md").read_text(), re.M | re.S)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
+    mine = ("install ", "systemd-sysusers ", "systemd-tmpfiles ", "systemctl daemon-reload")
+    return [line for line in lines if line.startswith(mine)]
+
+
+@pytest.fixture(scope="module")
+def booted() -> Iterator[Systemd]:
+    try:
+        with systemd() as made:
+            made.run("sh", "-e", text="\n".join([f"cd {ROOT}", *commands_of_the_page()]))
+            made.run("sh", "-c", f"cat >> {CONFIG}", text=JOB)
+            yield made
+    except SystemdError as error:
+        pytest.skip(f"no systemd can start here: {error}")
+
+
+@pytest.fixture
+def service(booted: Systemd) -> Iterator[Systemd]:
+    booted.run("systemctl", "start", "jobgate.service")
+    yield booted
+    booted.run("systemctl", "stop", "jobgate.service")
+
+
+@pytest.fixture
+def socket(booted: Systemd) -> Iterator[Systemd]:
+    booted.run("systemctl", "start", "jobgate.socket")
+    yield booted
+    booted.run("systemctl", "stop", "jobgate.socket", "jobgate.service")
+
+
+def ask(made: Systemd) -> str:
+    """A request through the gateway, which refuses it."""
+    return made.run(sys.executable, "-c", ASK).strip()
+
+
+REFUSED = "403 Forbidden (jobgate: not-listed)"
+
+
+def test_service_serves_and_its_commands_find_it(service: Systemd) -> None:
+    assert service.show("jobgate", "ActiveState") == "active"
+    assert service.show("jobgate", "StatusErrno") == "0"
+    assert ask(service) == REFUSED
+    assert "nightly" in service.run("jobgate", "jobs", "list")
+
+
+def test_process_has_no_rights(service: Systemd) -> None:
+    pid = service.show("jobgate", "MainPID")
+    lines = service.run("cat", f"/proc/{pid}/status").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines)
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert set(status["Uid"].split()) == {service.run("id", "-u", "jobgate").strip()}
+
+
+def test_files_are_for_those_they_are_for(service: Systemd) -> None:
+    service.run(
+        "jobgate", "jobs", "add", "by-path", "--domain", "example.com", f"--listen=unix:{RUN}/job.sock"
+    )
+    shown = service.run("stat", "--format=%a %U:%G %n", "/etc/jobgate", CONFIG, RUN, "/var/lib/jobgate")
+    shown += service.run("stat", "--format=%a %U:%G %n", f"{RUN}/control.sock", f"{RUN}/job.sock")
+    service.run("jobgate", "jobs", "remove", "by-path")
+    assert shown.splitlines() == [
+        "750 root:jobgate /etc/jobgate",
+        f"640 root:jobgate {CONFIG}",
+        f"755 jobgate:jobgate {RUN}",
+        "700 jobgate:jobgate /var/lib/jobgate",
+        f"600 jobgate:jobgate {RUN}/control.sock",
+        f"660 jobgate:jobgate {RUN}/job.sock",
+    ]
+
+
+def test_reload_takes_a_file_on_or_fails_and_changes_nothing(service: Systemd) -> None:
+    before = service.run("cat", CONFIG)
+    pid = service.show("jobgate", "MainPID")
+    service.run("sh", "-c", f"cat >> {CONFIG}", text=JOB.replace("nightly", "weekly"))
+    service.run("systemctl", "reload", "jobgate")
+    assert "weekly" in service.run("jobgate", "jobs", "list")
+    service.run("sh", "-c", f"cat >> {CONFIG}", text="nonsense = 1\n")
+    assert service.call("systemctl", "reload", "jobgate").returncode != 0
+    assert "weekly" in service.run("jobgate", "jobs", "list")
+    service.run("sh", "-c", f"cat > {CONFIG}", text=before)
+    service.run("systemctl", "reload", "jobgate")
+    assert "weekly" not in service.run("jobgate", "jobs", "list")
+    assert (service.show("jobgate", "ActiveState"), service.show("jobgate", "MainPID")) == ("active", pid)
+
+
+def test_first_connection_starts_the_service(socket: Systemd) -> None:
+    assert socket.show("jobgate", "ActiveState") == "inactive"
+    assert ask(socket) == REFUSED
+    assert socket.show("jobgate", "ActiveState") == "active"
+
+
+def test_restart_refuses_no_connection_and_keeps_the_control_socket(socket: Systemd) -> None:
+    pids = set()
+    for _ in range(3):
+        with subprocess.Popen(socket.command("systemctl", "restart", "jobgate")) as restart:
+            assert [ask(socket) for _ in range(5)] == [REFUSED] * 5
+            assert restart.wait(60) == 0
+        pids.add(socket.show("jobgate", "MainPID"))
+        assert "nightly" in socket.run("jobgate", "jobs", "list")
+    assert len(pids) == 3
+
+
+def test_second_instance_takes_over_and_the_first_ends_with_its_last_connection(booted: Systemd) -> None:
+    booted.run("systemctl", "start", "jobgate@1")
+    port = booted.run("jobgate", "jobs", "add", "held", "--domain", "example.com").strip().rpartition(":")[2]
+    hold = booted.command(sys.executable, "-c", HOLD, port)
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+
+        def answer() -> str:
+            assert client.stdin is not None
+            assert client.stdout is not None
+            print(file=client.stdin, flush=True)
+            return client.stdout.readline()
+
+        assert answer() == "HTTP/1.1 200 OK\n"
+        booted.run("systemctl", "start", "jobgate@2")
+        assert [booted.show(f"jobgate@{n}", "ActiveState") for n in (1, 2)] == ["active", "active"]
+        assert "held" in booted.run("jobgate", "jobs", "list")
+        answer()  # what is on its way is answered, by the first
+    while booted.show("jobgate@1", "ActiveState") == "active":
+        pass
+    assert booted.show("jobgate@1", "Result") == "success"
+    assert booted.show("jobgate@2", "ActiveState") == "active"
+    assert "held" in booted.run("jobgate", "jobs", "list")
+    assert ask(booted) == REFUSED
+    booted.run("systemctl", "stop", "jobgate@2")
