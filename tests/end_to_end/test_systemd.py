@@ -168,3 +168,26 @@ def test_second_instance_takes_over_and_the_first_ends_with_its_last_connection(
     assert "held" in booted.run("jobgate", "jobs", "list")
     assert ask(booted) == REFUSED
     booted.run("systemctl", "stop", "jobgate@2")
+
+
+def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Systemd) -> None:
+    page = (ROOT / "docs" / "systemd.md").read_text()
+    (drop_in,) = re.findall(r"^```ini\n(.*?)^```$", page, re.M | re.S)
+    folder = "/etc/systemd/system/jobgate.service.d"
+    booted.run("sh", "-c", f"mkdir -p {folder} && cat > {folder}/netns.conf", text=drop_in)
+    booted.run("systemctl", "daemon-reload")
+    holder = booted.command("unshare", "--net", "sh", "-c", "ip link set lo up; echo $$; exec cat")
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        pid = job.stdout.readline().strip()
+        before = booted.run("cat", CONFIG)
+        inside = f'listen = "127.0.0.1:3128"\nnetns = "/proc/{pid}/ns/net"\n'
+        booted.run("sh", "-c", f"cat >> {CONFIG}", text=JOB.replace("nightly", "inside") + inside)
+        booted.run("systemctl", "start", "jobgate")
+        refused = booted.call("nsenter", f"--target={pid}", "--net", sys.executable, "-c", ASK)
+        booted.run("systemctl", "stop", "jobgate")
+        booted.run("sh", "-c", f"cat > {CONFIG}", text=before)
+        booted.run("rm", f"{folder}/netns.conf")
+        booted.run("systemctl", "daemon-reload")
+        job.kill()
+    assert "407" in refused.stdout, refused  # it is another job's token
