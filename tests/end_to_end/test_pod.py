@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,10 +34,11 @@ except urllib.error.HTTPError as error:
 except OSError as error:
     print("no way:", getattr(error, "reason", error))
 """
+AS_IT_IS: Mapping[str, object] = {}
 BECOME = "import os, sys; os.setgid(65532); os.setuid(65532)\n"
 
 
-def options(container: Resource, **changes: object) -> list[str]:
+def options(container: Resource, changes: Mapping[str, object] = AS_IT_IS) -> list[str]:
     """What the engine is told of a container's security context."""
     context = {**SPEC["securityContext"], **container["securityContext"], **changes}
     found = [f"--user={context['runAsUser']}:{context['runAsGroup']}", "--network=container:pause"]
@@ -99,10 +100,17 @@ def pod(docker: Engine) -> Iterator[Engine]:
         docker.docker("rm", "--force", "origin", "pause")
 
 
-def fetch(pod: Engine, url: str, env: dict[str, str], *, code: str = FETCH, **changes: object) -> str:
+def fetch(
+    pod: Engine,
+    url: str,
+    env: Mapping[str, str],
+    *,
+    code: str = FETCH,
+    changes: Mapping[str, object] = AS_IT_IS,
+) -> str:
     """A request of the job's container."""
     variables = [f"--env={name}={value}" for name, value in env.items()]
-    container = [*options(named(SPEC, "job"), **changes), *variables, BASE_IMAGE, "python3", "-c", code, url]
+    container = [*options(named(SPEC, "job"), changes), *variables, BASE_IMAGE, "python3", "-c", code, url]
     return pod.docker("run", "--rm", *container)
 
 
@@ -146,21 +154,21 @@ def test_job_reaches_what_is_listed_and_nothing_else(locked: Engine) -> None:
 
 def test_root_without_capabilities_is_held_too(locked: Engine) -> None:
     root = {"runAsUser": 0, "runAsGroup": 0}
-    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, **root).startswith("no way")
-    assert "PermissionError" in fetch_fails(locked, BECOME + FETCH, **root)
+    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, changes=root).startswith("no way")
+    assert "PermissionError" in fetch_fails(locked, BECOME + FETCH, root)
 
 
 def test_root_that_may_become_the_gates_user_is_not(locked: Engine) -> None:
     """Why the manifest drops every capability: the engine's default has SETUID."""
     root = {"runAsUser": 0, "runAsGroup": 0, "capabilities": {}}
-    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, **root).startswith("no way")
-    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, code=BECOME + FETCH, **root) == "200"
+    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, changes=root).startswith("no way")
+    assert fetch(locked, f"http://{ORIGIN}:8080/", {}, code=BECOME + FETCH, changes=root) == "200"
 
 
-def fetch_fails(pod: Engine, code: str, **changes: object) -> str:
+def fetch_fails(pod: Engine, code: str, changes: Mapping[str, object]) -> str:
     """What a container that fails says."""
     argv = [
-        *options(named(SPEC, "job"), **changes),
+        *options(named(SPEC, "job"), changes),
         BASE_IMAGE,
         "python3",
         "-c",

@@ -22,13 +22,27 @@ _RAW_PROTOCOL = 253  # for experiments (RFC 3692)
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
 
 
+#: Transports that a kernel may lack: type and protocol (linux/in.h).
+OPTIONAL = {"mptcp": (socket.SOCK_STREAM, 262), "udplite": (socket.SOCK_DGRAM, 136)}
+_MP_CAPABLE = b"\x1e\x04\x01"  # the option of its first segment (RFC 8684 §3.1)
+
+
+def has(name: str) -> bool:
+    """Whether this kernel knows a transport of ``OPTIONAL``."""
+    try:
+        socket.socket(socket.AF_INET, *OPTIONAL[name]).close()
+    except OSError:
+        return False
+    return True
+
+
 def word(name: str) -> bytes:
     """What a datagram of this attempt carries, so that it is known again."""
     return f"<way-out {name}>".encode()
 
 
-def tcp(family: int, address: str) -> None:
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+def tcp(family: int, address: str, protocol: int = 0) -> None:
+    with socket.socket(family, socket.SOCK_STREAM, protocol) as sock:
         sock.settimeout(TCP_TIMEOUT_S)
         sock.connect((address, TCP_PORT))
 
@@ -49,7 +63,9 @@ def attempts(interface: str, ipv4: str, ipv6: str) -> dict[str, Callable[[], Non
     """Every way out by its name."""
     v4, v6 = socket.AF_INET, socket.AF_INET6
     dgram, raw = socket.SOCK_DGRAM, socket.SOCK_RAW
-    return {
+    found = {
+        "mptcp": lambda: tcp(v4, ipv4, OPTIONAL["mptcp"][1]),
+        "udplite": lambda: datagram(v4, *OPTIONAL["udplite"], (ipv4, UDP_PORT), word("udplite")),
         "tcp4": lambda: tcp(v4, ipv4),
         "tcp6": lambda: tcp(v6, ipv6),
         "udp4": lambda: datagram(v4, dgram, 0, (ipv4, UDP_PORT), word("udp4")),
@@ -64,6 +80,7 @@ def attempts(interface: str, ipv4: str, ipv6: str) -> dict[str, Callable[[], Non
         "own header": lambda: datagram(v4, raw, socket.IPPROTO_RAW, (ipv4, 0), header(ipv4)),
         "packet": lambda: packet(interface),
     }
+    return {name: action for name, action in found.items() if name not in OPTIONAL or has(name)}
 
 
 def broadcast(address: str) -> None:
@@ -106,7 +123,7 @@ def sign(frame: bytes) -> str:
         return rest.partition(b">")[0].decode()
     kind = int.from_bytes(frame[12:14], "big")
     if kind == _ETH_P_IP and frame[23] == socket.IPPROTO_TCP:
-        return "tcp4"
+        return "mptcp" if _MP_CAPABLE in frame[54:] else "tcp4"
     if kind == _ETH_P_IPV6 and frame[20] == socket.IPPROTO_TCP:
         return "tcp6"
     return ""
