@@ -146,6 +146,7 @@ class RuleSet:
             other: A set or a single rule.
             ports: What a port-less rule of this set opens, for either kind of request.
         """
+        rules: tuple[Rule | HostPattern, ...]
         rules = (*other.rules, *other.patterns) if isinstance(other, RuleSet) else (other,)
         return [rule for rule in rules if not self._covers_rule(rule, ports)]
 
