@@ -27,7 +27,7 @@ SHORT: tuple[datetime, datetime] = (NOW - timedelta(days=9), NOW + timedelta(day
 def test_descriptor_tells_node_permissions_and_chain() -> None:
     found = verify_descriptor(describe(PARTNER, node_id=NODE_ID.upper(), permissions=URLS), NOW)
     assert found.node_id == NODE_ID.lower()
-    assert found.permissions.urls == {"https://example.net/"}
+    assert found.permissions.urls == frozenset(("https://example.net/",))
     bodies = [PARTNER.document["certificate"], ROOT.document["certificate"]]
     assert list(found.fingerprints) == [hashlib.sha512(canonical(body)).hexdigest() for body in bodies]
 

@@ -91,6 +91,7 @@ def test_expression_is_taken(text: str, entry: str, changes: tuple[str, ...]) ->
         pytest.param("^.*$", "two literal labels", "", id="everything-anchored"),
         pytest.param(r"^.*\.com$", "at least two labels", "", id="top-level"),
         pytest.param(r"^\.domain\.com$", "begins with a dot", 'write "domain.com"', id="dot-first"),
+        pytest.param(r"^domain\.com.$", "ends with a dot", "list the names", id="dot-last"),
         pytest.param(r"^a\.com$|^b\.com$", "not understood", "write names", id="two-expressions"),
         pytest.param(r"^a\.com|b\.com$", "each part", "", id="alternation"),
         pytest.param(r"(^|\.).*\.a\.com$", "'^' inside", "list the names", id="at-a-label-and-more"),

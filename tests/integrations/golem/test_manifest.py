@@ -157,6 +157,6 @@ def test_descriptor_may_be_an_object_itself() -> None:
 
 
 def test_is_golem() -> None:
-    for document in ({"compManifest": {}}, {"payload": []}, {"properties": {}}, {"golem.node.id": "x"}):
-        assert is_golem(document)
+    for key in ("compManifest", "payload", "properties", "golem.node.id", "golem"):
+        assert is_golem({key: {}})
     assert not is_golem({"Job": {}})

@@ -74,6 +74,8 @@ def _translate(text: str, changes: list[str]) -> Rule | HostPattern:
     literal, before = literal_end(tokens)
     if not ends:
         raise _Refusal(f"no '$' at the end: {_example(tokens, '', '.hacked.pro')}{_safe(tokens)}")
+    if literal.endswith("."):
+        raise _Refusal(f"no name ends with a dot: {_GENERIC}")
     head = tokens[:before]
     if at_label is not None:
         return _below(tokens, literal, head)
