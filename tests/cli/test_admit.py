@@ -234,6 +234,18 @@ def test_nothing_of_a_job_breaks_the_lines_of_the_answer(
     assert one_line("a\nb\x1b") == "a\\nb\\x1b"
 
 
+def test_answer_is_bounded(
+    policy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"h{number}.evil.com" for number in range(1000)]
+    task = {"Network": {"Type": "HTTP", "Domains": names}}
+    standard_input(monkeypatch, json.dumps({"Job": {"Tasks": [task]}}))
+    assert call(["admit", "--policy", policy]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == ["refused: and for 950 more reasons", "ask ops@example.com"]
+    assert len(lines) == 52
+
+
 def test_read_document_refuses_what_is_no_object() -> None:
     with pytest.raises(DocumentError, match="expected an object"):
         read_document(base64.b64encode(b"[]").decode())

@@ -24,12 +24,26 @@ from jobgate.integrations.documents import (
         ("NaN", "not JSON: NaN"),
         ("[-Infinity]", "not JSON: -Infinity"),
         ("[" * 100_000, "nested too deeply"),
+        ("[" * 66 + "]" * 66, "nested too deeply"),
+        ('{"a":' * 66 + "1" + "}" * 66, "nested too deeply"),
         ("1" * 5000, "not JSON"),
         ("", "not JSON"),
         ("{} {}", "not JSON"),
         (" " * (MAX_DOCUMENT_CHARS + 1), "more than"),
     ],
-    ids=["twice", "twice-inside", "nan", "infinity", "deep", "digits", "empty", "two", "long"],
+    ids=[
+        "twice",
+        "twice-inside",
+        "nan",
+        "infinity",
+        "deep",
+        "deep-lists",
+        "deep-objects",
+        "digits",
+        "empty",
+        "two",
+        "long",
+    ],
 )
 def test_what_two_readers_could_read_differently_is_refused(text: str, words: str) -> None:
     with pytest.raises(DocumentError, match=words) as caught:
@@ -44,6 +58,10 @@ def test_any_text_is_read_as_json_reads_it_or_refused(text: str) -> None:
     except DocumentError:
         return
     assert document == json.loads(text)
+
+
+def test_depth_of_real_documents_is_fine() -> None:
+    assert read_json("[" * 64 + "]" * 64, "x") != []
 
 
 def test_member_takes_any_case_and_refuses_two() -> None:

@@ -31,6 +31,9 @@ from jobgate.integrations.documents import (
 from .import_ import read_text
 from .options import load_settings
 
+#: What is written for people; a scheduler may keep all of it.
+MAX_REASONS = 50
+
 _PLACE = "the job"
 _UNKNOWN = (
     "neither a job of Bacalhau (Job, Tasks or spec) "
@@ -238,8 +241,10 @@ def command(
         click.echo(f"accepted: {summary(verdict.asks)}")
     if not reasons:
         return
-    for reason in reasons:
+    for reason in reasons[:MAX_REASONS]:
         click.echo(f"refused: {reason}", err=True)
+    if len(reasons) > MAX_REASONS:
+        click.echo(f"refused: and for {len(reasons) - MAX_REASONS} more reasons", err=True)
     if node.note:
         click.echo(node.note, err=True)
     raise click.exceptions.Exit(1)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 #: Of a job or a manifest, in characters; those that are seen have some thousand.
 MAX_DOCUMENT_CHARS = 4 << 20
+#: Chains of certificates go deepest, by four levels each.
+MAX_DEPTH = 64
 
 
 class DocumentError(ValueError):
@@ -19,7 +21,7 @@ def read_json(text: str, place: str) -> object:
     """Read a JSON text.
 
     Raises:
-        DocumentError: It is too long or not JSON, has a key twice, or NaN.
+        DocumentError: It is too long or too deep or not JSON, has a key twice, or NaN.
     """
     if len(text) > MAX_DOCUMENT_CHARS:
         raise DocumentError(f"{place}: more than {MAX_DOCUMENT_CHARS} characters")
@@ -41,7 +43,22 @@ def read_json(text: str, place: str) -> object:
         raise DocumentError(f"{place}: nested too deeply") from None
     except ValueError as error:  # JSONDecodeError, and int() of too many digits
         raise DocumentError(f"{place}: not JSON: {error}") from None
+    if _is_deep(document):
+        raise DocumentError(f"{place}: nested too deeply")
     return document
+
+
+def _is_deep(document: object) -> bool:
+    """Say whether a document has more than ``MAX_DEPTH`` levels; whoever reads it goes down by recursion."""
+    level = [document]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def member(table: Mapping[str, object], *names: str) -> object:
