@@ -59,6 +59,14 @@ def test_no_regex_leaves_out_what_no_rule_can_say(capsys: pytest.CaptureFixture[
     assert printed.err.count("refused: ") == 4  # the folder has both in two forms
 
 
+def test_option_may_be_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOBGATE_REGEX", "no")
+    assert call(["import", "golem", str(GOLEM / "regex.lst")]) == 1
+    assert allowed(capsys.readouterr().out).patterns == ()
+
+
 def test_refused_entries_are_shown_with_the_safe_spelling(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ _PATHS = click.argument(
     "--regex/--no-regex",
     default=True,
     show_default=True,
+    envvar="JOBGATE_REGEX",
     help="Keep what only an expression can say, anchored and marked; to load it needs jobgate[golem].",
 )
 def golem(paths: tuple[Path, ...], regex: bool) -> None:
