@@ -36,6 +36,7 @@ def test_toml_shows_sources_changes_and_refusals_on_lines_of_their_own() -> None
     assert lines == [
         "# title",
         "[node]",
+        'networks = ["none", "http"]',
         "allow = [",
         '    "example.com",',
         r"""    ".example.net",  # l:2 '.*\.example\.net': more; and more""",

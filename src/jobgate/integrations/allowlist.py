@@ -16,6 +16,8 @@ from jobgate.config.rule import Rule, quoted
 from jobgate.config.rules import RuleSet
 
 MAX_SHOWN_CHARS = 100
+#: Whoever has such a list takes jobs that use it. A gate has this without a word, admission has not.
+NETWORKS = 'networks = ["none", "http"]'
 
 
 class Source(NamedTuple):
@@ -88,8 +90,8 @@ class Allowlist:
 
 
 def as_toml(imported: Allowlist, title: str) -> str:
-    """Write a list as the node's allow list of a configuration file."""
-    lines = [f"# {title}", "[node]", "allow = ["]
+    """Write a list as the node's allow list of a configuration file, for jobs of network ``http``."""
+    lines = [f"# {title}", "[node]", NETWORKS, "allow = ["]
     for source, entry, changes in imported.taken:
         if isinstance(entry, HostPattern):
             value, remarks = f"'{entry}'", ("a regular expression, which only this list may have", *changes)
