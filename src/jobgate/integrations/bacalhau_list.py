@@ -20,7 +20,8 @@ def read_allowlist(text: str, place: str) -> Allowlist:
     """Read a list; blank lines and what follows ``#`` are left out."""
     imported = Allowlist(notes=NOTES)
     lines = (
-        (number, line.partition("#")[0].strip()) for number, line in enumerate(text.split("\n"), start=1)
+        (number, line.partition("#")[0].strip(" \t\r"))
+        for number, line in enumerate(text.split("\n"), start=1)
     )
     imported.add(_import(Source(f"{place}:{number}", line)) for number, line in lines if line)
     return imported

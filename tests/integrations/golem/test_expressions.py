@@ -98,6 +98,7 @@ def test_expression_is_taken(text: str, entry: str, changes: tuple[str, ...]) ->
         pytest.param(r"^\S+\.domain\.com$", "not understood", "", id="blank-class"),
         pytest.param(r"^(?i)a+\.domain\.com$", "not understood", "", id="flag"),
         pytest.param(r"^a\ b\.domain\.com$", "not understood", "", id="escaped-blank"),
+        pytest.param("^a\x1eb\\.domain\\.com$", "not understood", "", id="control-character-is-no-blank"),
         pytest.param(r"^a\$", "not understood", "", id="escaped-anchor"),
         pytest.param("", "longer names", "list the names", id="empty"),
         pytest.param("^$", "empty", "", id="anchors-alone"),

@@ -27,7 +27,8 @@ from jobgate.config.rule import Rule, RuleError, parse_rule, quoted
 
 from ..allowlist import Refused, Source, Taken
 
-_IGNORED = re.compile(r"(\\.)|\s+|#[^\n]*", re.DOTALL)
+# Blanks of ASCII: \s has characters that are none to Golem.
+_IGNORED = re.compile(r"(\\.)|[ \t\n\r\f\v]+|#[^\n]*", re.DOTALL)
 _INVERTED = re.compile(r"\\[A-Z]")
 # "(^|\.)" in front: the name itself and all below it.
 _AT_A_LABEL = re.compile(r"\((?:\?:)?(?:\^\|\\\.|\\\.\|\^)\)")
@@ -56,7 +57,7 @@ def translate(source: Source) -> Taken | Refused:
 def _as_golem_reads(text: str, changes: list[str]) -> str:
     """Lower case, without blanks and comments."""
     plain = _IGNORED.sub(lambda match: match[1] or "", text)
-    if plain != text.strip():
+    if plain != text.strip(" \t\n\r\f\v"):
         changes.append("blanks and comments inside are left out, as Golem does")
     if _INVERTED.search(plain):
         changes.append(r"Golem reads expressions in lower case, \D as \d: so does this")

@@ -47,7 +47,7 @@ def kind_of_file(stem: str) -> str | None:
 
 def read_lines(text: str, kind: str, place: str) -> list[Pattern]:
     """Read a ``.lst`` file: one pattern a line; blank lines and lines that begin with ``#`` are left out."""
-    numbered = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
+    numbered = ((number, line.strip(" \t\r")) for number, line in enumerate(text.split("\n"), start=1))
     return [
         Pattern(Source(f"{place}:{number}", line), kind)
         for number, line in numbered
