@@ -15,6 +15,7 @@ from .address_rule import AddressRule
 from .endpoints import Endpoint, parse_listen, parse_server
 from .host import Address, Name, parse_address, parse_rule_host
 from .members import bounded, entries_of, kind_of, members_of, text_of
+from .pattern import HostPattern, is_pattern, parse_pattern
 from .policy import Mode, Network, Tls
 from .ports import Ports
 from .rates import parse_rate
@@ -142,6 +143,20 @@ def read_rules(value: object) -> RuleSet:
         return parse_rule(text_of(entry))
 
     return RuleSet(members_of(value, read))
+
+
+def read_node_rules(value: object) -> RuleSet:
+    """Read a list of domains that may have patterns, too: the node's allow list alone."""
+
+    def read(entry: object) -> Rule | HostPattern:
+        text = text_of(entry)
+        return parse_pattern(text) if is_pattern(text) else parse_rule(text)
+
+    entries = members_of(value, read)
+    return RuleSet(
+        (entry for entry in entries if isinstance(entry, Rule)),
+        (entry for entry in entries if isinstance(entry, HostPattern)),
+    )
 
 
 def read_ports(value: object) -> Ports:

@@ -106,6 +106,8 @@ def _problem(entry: str, problem: str) -> str:
         return "line break or control character inside: "
     if _WILDCARD.fullmatch(entry):
         return ""
+    if entry.startswith("regex:"):
+        return "a regular expression, which only the node's own allow list may have: "
     if _SCHEME.match(entry):
         return "a URL, not a domain: "
     if "/" in entry:

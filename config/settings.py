@@ -41,7 +41,8 @@ class NodeSettings:
 
     Attributes:
         networks: What jobs may ask for. No ``full`` unless said: it steps around the gate.
-        allow: The most that jobs may list; ``None``: their own lists decide.
+        allow: The most that jobs may list; ``None``: their own lists decide. Alone of all lists
+            it may have patterns, which are there to import the lists of others.
         deny: Beats every allow list.
         deny_addresses: Never dialled, whatever name led there.
         allow_addresses: Exceptions to the guard against special-purpose addresses; none,
@@ -62,7 +63,7 @@ class NodeSettings:
     """
 
     networks: Annotated[tuple[Network, ...], Reader(readers.read_networks)] = (Network.NONE, Network.HTTP)
-    allow: Annotated[RuleSet | None, Reader(readers.read_rules)] = None
+    allow: Annotated[RuleSet | None, Reader(readers.read_node_rules)] = None
     deny: _Rules = NO_RULES
     deny_addresses: _Addresses = ()
     allow_addresses: _Addresses = ()

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jobgate.config.host import Authority, Host, Name
+from jobgate.config.pattern import HostPattern
 from jobgate.config.policy import JobPolicy, NodePolicy, Policy
 from jobgate.config.ports import DEFAULT_CONNECT_PORTS, DEFAULT_HTTP_PORTS, Ports
 from jobgate.config.rules import Rule
@@ -176,7 +177,7 @@ def _needs_node(port: int) -> bool:
     return port <= _LAST_PRIVILEGED_PORT and port not in _WEB_PORTS
 
 
-def _miss(near: Rule | None, *, by_node: bool, needs_port: bool) -> Decision:
+def _miss(near: Rule | HostPattern | None, *, by_node: bool, needs_port: bool) -> Decision:
     """Refuse: with ``port`` if a rule lists the host on another port, else as not listed."""
     if near is not None:
         return Decision(False, Reason.PORT, str(near), by_node, needs_port)

@@ -181,3 +181,24 @@ def test_read_ports_joins_entries() -> None:
 
 def test_read_addresses_keeps_order() -> None:
     assert [str(rule) for rule in readers.read_addresses(["::1", "10.0.0.0/8"])] == ["::1", "10.0.0.0/8"]
+
+
+def test_read_node_rules_takes_patterns_beside_rules() -> None:
+    allowed = readers.read_node_rules([".example.com", r"regex:^a[0-9]\.example\.net$", "regex:8443"])
+    assert allowed.entries() == [".example.com", "regex:8443", r"regex:^a[0-9]\.example\.net$"]
+
+
+def test_read_node_rules_names_a_bad_pattern_and_its_place() -> None:
+    with pytest.raises(MemberErrors) as caught:
+        readers.read_node_rules(["ok.test", "regex:example.com"])
+    assert caught.value.errors == [
+        (
+            "[1]",
+            '"regex:example.com": an expression is anchored at both ends: write "regex:^...$"',
+        )
+    ]
+
+
+def test_read_rules_takes_no_pattern() -> None:
+    with pytest.raises(MemberErrors, match="only the node's own allow list"):
+        readers.read_rules([r"regex:^a[0-9]\.example\.net$"])

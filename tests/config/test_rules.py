@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgate.config.host import Host, Name, host_text, parse_host
+from jobgate.config.pattern import HostPattern, parse_pattern
 from jobgate.config.rules import NO_RULES, Rule, RuleErrors, RuleSet, parse_rule
 
 LABELS = st.sampled_from(["a", "b", "foo", "com"])
@@ -230,7 +231,7 @@ def test_c19_match_agrees_with_a_linear_scan_on_10_000_rules() -> None:
 def test_match_any_port_agrees_with_a_linear_scan(entries: list[Rule], host: Host, port: int) -> None:
     found = RuleSet(entries).match_any_port(host)
     assert (found is not None) == any(covers_host(rule, host) for rule in entries)
-    assert found is None or covers_host(found, host)
+    assert found is None or (isinstance(found, Rule) and covers_host(found, host))
 
 
 @given(st.lists(rules(), max_size=8), st.lists(rules(), max_size=4), HOSTS, PORTS)
@@ -263,3 +264,110 @@ def test_repr_is_bounded() -> None:
     assert repr(RuleSet.parse(["a.b", ".c.d:1"])) == "RuleSet([a.b, .c.d:1])"
     many = RuleSet(Rule(Name(f"h{n}.test")) for n in range(1000))
     assert repr(many).endswith("h9.test, ... 1000 rules])")
+
+
+GETH = parse_pattern(r"regex:^geth[0-9]*\.golem\.network$")
+ABC = parse_pattern(r"regex:^[abc]+\.foo\.com$")
+DEEP = parse_pattern(r"regex:^[ab]\.a\.foo\.com$")
+#: One that matches everything below its tail, so that random names meet it.
+BELOW = parse_pattern(r"regex:^.*\.b\.com$")
+PATTERNS = st.lists(st.sampled_from([GETH, ABC, DEEP, BELOW]), max_size=4)
+
+
+def with_patterns(*patterns: HostPattern, rules: str = "") -> RuleSet:
+    return RuleSet(RuleSet.parse(rules.split()), patterns)
+
+
+@pytest.mark.parametrize(
+    ("host", "entry"),
+    [
+        ("geth7.golem.network", str(GETH)),
+        ("a.foo.com", str(ABC)),
+        ("b.a.foo.com", str(DEEP)),
+        ("cab.foo.com:8443", "cab.foo.com:8443"),
+        ("cab.foo.com", str(ABC)),
+        ("c.foo.com", "c.foo.com"),
+        ("xgeth.golem.network", None),
+        ("golem.network", None),
+        ("foo.com", None),
+        ("192.0.2.7", None),
+    ],
+)
+def test_pattern_is_asked_last_and_never_of_addresses(host: str, entry: str | None) -> None:
+    table = with_patterns(GETH, ABC, DEEP, rules="c.foo.com cab.foo.com:8443")
+    name, _, port = host.partition(":")
+    found = table.match(parse_host(name.encode()), int(port or 443))
+    assert (None if found is None else str(found)) == entry
+    anywhere = table.match_any_port(parse_host(name.encode()))
+    assert (anywhere is None) == (entry is None)
+
+
+@pytest.mark.parametrize(
+    ("rules", "other", "covered"),
+    [
+        pytest.param("", "geth7.golem.network", True, id="name-that-matches"),
+        pytest.param("", "geth7.golem.network:8443", True, id="open-port"),
+        pytest.param("", "geth7.golem.network:22", False, id="closed-port"),
+        pytest.param("", ".geth7.golem.network", False, id="suffix-of-such-a-name"),
+        pytest.param("", ".golem.network", False, id="its-tail"),
+        pytest.param("", "golem.network", False, id="apex-of-its-tail"),
+        pytest.param("", "192.0.2.7", False, id="address"),
+    ],
+)
+def test_pattern_covers_names_alone(rules: str, other: str, covered: bool) -> None:
+    assert with_patterns(GETH, rules=rules).covers(parse_rule(other)) is covered
+
+
+@pytest.mark.parametrize(
+    ("wide", "covered"),
+    [
+        pytest.param(with_patterns(GETH), True, id="itself"),
+        pytest.param(with_patterns(rules=".golem.network"), True, id="its-tail"),
+        pytest.param(with_patterns(rules="golem.network"), False, id="the-tail-alone"),
+        pytest.param(with_patterns(rules=".geth.golem.network"), False, id="below-a-match"),
+        pytest.param(with_patterns(rules=".golem.network:443"), False, id="one-port-of-many"),
+        pytest.param(
+            with_patterns(parse_pattern(r"regex:^geth.*\.golem\.network$")), False, id="not-worked-out"
+        ),
+        pytest.param(NO_RULES, False, id="nothing"),
+    ],
+)
+def test_pattern_is_covered_by_itself_or_by_its_tail(wide: RuleSet, covered: bool) -> None:
+    assert wide.covers(GETH) is covered
+    assert wide.uncovered(with_patterns(GETH)) == ([] if covered else [GETH])
+
+
+def test_pattern_below_a_suffix_rule_is_dropped_and_repetitions_are() -> None:
+    table = with_patterns(GETH, ABC, GETH, rules=".foo.com a.golem.network")
+    assert table.entries() == [".foo.com", "a.golem.network", str(GETH)]
+    assert len(table) == 3
+    assert repr(table) == f"RuleSet([.foo.com, a.golem.network, {GETH}])"
+    assert table == with_patterns(GETH, rules="a.golem.network .foo.com")
+    assert hash(table) == hash(with_patterns(GETH, rules="a.golem.network .foo.com"))
+    assert table != with_patterns(rules="a.golem.network .foo.com")
+    assert with_patterns(GETH)
+
+
+@given(st.lists(rules(), max_size=6), PATTERNS, HOSTS, PORTS)
+def test_match_with_patterns_agrees_with_a_linear_scan(
+    entries: list[Rule], patterns: list[HostPattern], host: Host, port: int
+) -> None:
+    table = RuleSet(entries, patterns)
+    expected = scan(entries, host, port) is not None or any(
+        isinstance(host, Name) and pattern.matches(host) for pattern in patterns
+    )
+    assert (table.match(host, port) is not None) == expected
+
+
+@given(st.lists(rules(), max_size=6), PATTERNS, st.lists(rules(), max_size=3), PATTERNS, HOSTS, PORTS)
+def test_set_covered_with_patterns_matches_nothing_new(
+    wide: list[Rule],
+    wide_patterns: list[HostPattern],
+    narrow: list[Rule],
+    narrow_patterns: list[HostPattern],
+    host: Host,
+    port: int,
+) -> None:
+    outer, inner = RuleSet(wide, wide_patterns), RuleSet(narrow, narrow_patterns)
+    if outer.covers(inner) and inner.match(host, port) is not None:
+        assert outer.match(host, port) is not None

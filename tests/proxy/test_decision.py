@@ -107,6 +107,7 @@ def test_a_deny_entry_with_a_port_denies_that_port_alone() -> None:
     assert decide(policy(".ok.test", deny="bad.ok.test"), connect("sub.bad.ok.test:443")).allowed
 
 
+EXPRESSION = r"regex:^a[0-9]\.ok\.test$"
 NODE = {
     "within": ("a.ok.test", ".ok.test", connect("a.ok.test:443"), None, None),
     "outside": ("evil.test", ".ok.test", connect("evil.test:443"), Reason.NOT_LISTED, None),
@@ -124,6 +125,11 @@ NODE = {
     "no list, 443 for HTTP": ("ok.test:443", None, http("ok.test:443"), None, None),
     "no list, 1023": ("ok.test:1023", None, http("ok.test:1023"), Reason.PORT, None),
     "no list, 1024": ("ok.test:1024", None, connect("ok.test:1024"), None, None),
+    "within an expression": (".ok.test", EXPRESSION, connect("a7.ok.test:443"), None, None),
+    "outside an expression": (".ok.test", EXPRESSION, connect("ba7.ok.test:443"), Reason.NOT_LISTED, None),
+    "apex of an expression": (".ok.test", EXPRESSION, connect("ok.test:443"), Reason.NOT_LISTED, None),
+    "expression, high port": ("a7.ok.test:8443", EXPRESSION, connect("a7.ok.test:8443"), None, None),
+    "expression, low port": ("a7.ok.test:22", EXPRESSION, connect("a7.ok.test:22"), Reason.PORT, EXPRESSION),
     "empty list": ("ok.test", "", connect("ok.test:443"), Reason.NOT_LISTED, None),
 }
 

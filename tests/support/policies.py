@@ -7,6 +7,7 @@ from dataclasses import replace
 from jobgate.config.host import parse_authority
 from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Policy
 from jobgate.config.ports import Ports
+from jobgate.config.readers import read_node_rules
 from jobgate.config.rules import RuleSet
 from jobgate.proxy.decision import Kind, Target
 
@@ -22,7 +23,7 @@ def policy(
 ) -> Policy:
     """Make a policy of lists separated by spaces."""
     node = NodePolicy(
-        allow=None if node_allow is None else RuleSet.parse(node_allow.split()),
+        allow=None if node_allow is None else read_node_rules(node_allow.split()),
         deny=RuleSet.parse(node_deny.split()),
         connect_ports=Ports.parse(connect_ports or [443]),
         http_ports=Ports.parse(http_ports or ["80", "1024-65535"]),

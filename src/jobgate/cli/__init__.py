@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -29,6 +30,8 @@ COMMANDS = {
     "jobs": "List, add, change and remove jobs of a running gateway.",
     "reload": "Have a running gateway read its configuration again.",
     "top": "Watch the jobs of a running gateway.",
+    "admit": "Decide whether a node accepts a job of Bacalhau or Golem.",
+    "import": "Make an allow list of one of Bacalhau's or Golem's.",
     "health": "Ask a running gate whether it answers.",
     "demo": "Show one allowed and one refused request, offline.",
 }
@@ -36,7 +39,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose command ``x`` is the attribute ``command`` of ``jobgate.cli.x``."""
+    """A group whose command ``x`` is the attribute ``command`` of ``jobgate.cli.x``.
+
+    A word that Python keeps for itself has an underscore behind it, there.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -44,7 +50,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"jobgate.cli.{cmd_name}").command
+        module = f"jobgate.cli.{cmd_name}_" if iskeyword(cmd_name) else f"jobgate.cli.{cmd_name}"
+        command = import_module(module).command
         if not isinstance(command, click.Command):
             raise TypeError(f"jobgate.cli.{cmd_name}.command is not a click command")
         command.context_settings.setdefault("auto_envvar_prefix", ENVIRONMENT_PREFIX)

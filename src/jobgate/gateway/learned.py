@@ -87,4 +87,4 @@ def _entry(text: str, kind: Kind | None) -> Rule:
 
 def _widened(rule: Rule, parents: RuleSet) -> Rule:
     parent = parents.match_any_port(rule.host)
-    return rule if parent is None else replace(parent, port=rule.port)
+    return replace(parent, port=rule.port) if isinstance(parent, Rule) else rule

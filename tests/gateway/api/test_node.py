@@ -14,13 +14,17 @@ TOML = {"Content-Type": "application/toml"}
 
 async def test_policy_is_what_is_in_force_without_secrets(tmp_path: Path) -> None:
     configuration = (
-        '[node]\nallow = [".a.test"]\nmax_rate_up = "10mbit"\nhttp_ports = [80]\n'
+        "[node]\nallow = [\".a.test\", 'regex:^b[0-9]\\.c\\.test$']\n"
+        'max_rate_up = "10mbit"\nhttp_ports = [80]\n'
         '[upstream]\nproxy = "http://user:passw0rd@corp.test:3128"\n'
         '[limits]\nmax_fields = 99\n[timeouts]\ndrain_s = 1.5\n[env]\nSECRET = "passw0rd"\n'
     )
     async with control_api(tmp_path, configuration) as api:
         reply = await api.call("GET", "/v1/policy")
-    assert (reply.at("node", "allow"), reply.at("node", "max_rate_up")) == ([".a.test"], 1_250_000)
+    assert (reply.at("node", "allow"), reply.at("node", "max_rate_up")) == (
+        [".a.test", r"regex:^b[0-9]\.c\.test$"],
+        1_250_000,
+    )
     assert (reply.at("node", "http_ports"), reply.at("node", "connect_ports")) == (["80"], ["443"])
     assert (reply.at("limits", "max_fields"), reply.at("timeouts", "drain_s")) == (99, 1.5)
     assert "passw0rd" not in reply.text

@@ -92,7 +92,7 @@ def node_shape(node: NodeSettings) -> dict[str, object]:
     """Show ``[node]`` as it stands in a configuration; rates in bytes/s, ``null`` is unlimited."""
     return {
         "networks": [network.value for network in node.networks],
-        "allow": None if node.allow is None else [str(rule) for rule in node.allow],
+        "allow": None if node.allow is None else node.allow.entries(),
         "deny": [str(rule) for rule in node.deny],
         "deny_addresses": [str(rule) for rule in node.deny_addresses],
         "allow_addresses": [str(rule) for rule in node.allow_addresses],
