@@ -1,7 +1,7 @@
-"""Load on a proxy: tunnels with one small request, keep-alive requests, one bulk tunnel.
+"""Load on a proxy: tunnels with one small request, keep-alive requests, one bulk tunnel, idle tunnels.
 
-The generators are cheap and check every answer. None of their time counts: what is
-measured is the CPU time of the proxy.
+The generators are cheap and check every answer. None of their time counts where CPU is asked for: that is
+the proxy's, from ``/proc``.
 """
 
 from __future__ import annotations
@@ -13,145 +13,95 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-SMALL = "/small"
-BIG = "/big"
-SMALL_BYTES = 1024
-_CONNECTED = re.compile(rb"HTTP/1\.[01] 200 [^\r]*\r\n(?:[^\r]+\r\n)*\r\n")
+from load_target import BIG, BIG_BYTES, SMALL, LoadError, Target, content, is_answer, is_connected
+
 _CONCURRENT_TUNNELS = 16
 _CONCURRENT_REQUESTS = 32
 _READ_BYTES = 1 << 20
-
-
-class LoadError(Exception):
-    """An answer was not the right one."""
-
-
-def until_accepting(port: int, timeout_s: float = 20.0) -> None:
-    """Wait until something listens.
-
-    Raises:
-        LoadError: Nothing did.
-    """
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.001)
-    raise LoadError(f"nothing listens on port {port}")
-
-
-def small_content() -> bytes:
-    """Return what the origin has at ``SMALL``."""
-    return bytes(range(256)) * (SMALL_BYTES // 256)
-
-
-def _connect_bytes(origin: int) -> bytes:
-    return f"CONNECT localhost:{origin} HTTP/1.1\r\nHost: localhost:{origin}\r\n\r\n".encode()
-
-
-def _get_bytes(target: str, origin: int) -> bytes:
-    return f"GET {target} HTTP/1.1\r\nHost: localhost:{origin}\r\nConnection: close\r\n\r\n".encode()
-
-
-def _read_until(sock: socket.socket, pattern: re.Pattern[bytes]) -> bytes:
-    data = b""
-    while not pattern.match(data):
-        more = sock.recv(65536)
-        if not more:
-            raise LoadError(f"the proxy answered {data[:200]!r}")
-        data += more
-    return data
-
-
-def check(port: int, origin: int) -> None:
-    """Assert that one request of each kind brings the right content, and that a stranger is refused.
-
-    Raises:
-        LoadError: One did not.
-    """
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
-        sock.sendall(_connect_bytes(origin))
-        _read_until(sock, _CONNECTED)
-        sock.sendall(_get_bytes(SMALL, origin))
-        _expect_small(_read_to_end(sock))
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
-        sock.sendall(_get_bytes(f"http://localhost:{origin}{SMALL}", origin))
-        _expect_small(_read_to_end(sock))
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
-        sock.sendall(f"CONNECT other.test:{origin} HTTP/1.1\r\nHost: other.test:{origin}\r\n\r\n".encode())
-        status = sock.recv(12)
-        if not re.match(rb"HTTP/1\.[01] 403", status):
-            raise LoadError(f"a name that is not listed got {status!r}")
-
-
-def _read_to_end(sock: socket.socket) -> bytes:
-    data = b""
-    while more := sock.recv(65536):
-        data += more
-    return data
-
-
-def _expect_small(data: bytes) -> None:
-    if not data.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")) or not data.endswith(small_content()):
-        raise LoadError(f"wrong answer {data[:100]!r}")
+_WRK = ("-t1", "--timeout", "20s")
 
 
 @dataclass(slots=True)
-class _Tunnel:
+class Exchange:
+    """One tunnel with one small GET.
+
+    Attributes:
+        due: When it should have begun, by ``time.perf_counter``.
+        took_s: From then to the last byte of the content, once that is there.
+    """
+
     sock: socket.socket
-    connected: bool = False
+    is_connected: bool
+    due: float = 0.0
+    took_s: float = 0.0
     received: bytes = b""
 
 
-def tunnels(port: int, origin: int, count: int) -> None:
-    """Open ``count`` tunnels, 16 at a time, with one small GET in each.
+class Exchanges:
+    """How tunnels with one small GET go on."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._request = target.get_bytes(SMALL)
+        self._content = content(SMALL)
+
+    def started(self, turn: int, due: float = 0.0) -> Exchange:
+        """Connect and send what comes first."""
+        sock = self._target.connection(turn)
+        sock.sendall(self._target.hello or self._request)
+        sock.setblocking(False)
+        return Exchange(sock, not self._target.is_proxy, due)
+
+    def step(self, exchange: Exchange) -> bool:
+        """Go on after something was received; True when all is there, and the client may close.
+
+        Raises:
+            LoadError: The answer is wrong.
+        """
+        data = exchange.sock.recv(65536)
+        if not data:
+            raise LoadError(f"ended after {exchange.received[:200]!r}")
+        exchange.received += data
+        if not exchange.is_connected:
+            if is_connected(exchange.received):
+                exchange.is_connected, exchange.received = True, b""
+                exchange.sock.sendall(self._request)
+            return False
+        if not exchange.received.endswith(self._content):
+            return False
+        exchange.took_s = time.perf_counter() - exchange.due
+        if not is_answer(exchange.received):
+            raise LoadError(f"wrong answer {exchange.received[:100]!r}")
+        return True
+
+
+def tunnels(target: Target, count: int) -> float:
+    """Open ``count`` tunnels, 16 at a time, with one small GET in each; return the seconds it took.
 
     Raises:
         LoadError: An answer was wrong.
     """
-    hello, request = _connect_bytes(origin), _get_bytes(SMALL, origin)
-    poll = select.epoll()
-    open_tunnels: dict[int, _Tunnel] = {}
-    started = 0
-    while started < count or open_tunnels:
-        while started < count and len(open_tunnels) < _CONCURRENT_TUNNELS:
-            sock = socket.create_connection(("127.0.0.1", port), 10)
-            sock.sendall(hello)
-            sock.setblocking(False)
-            open_tunnels[sock.fileno()] = _Tunnel(sock)
-            poll.register(sock, select.EPOLLIN)
+    exchanges, poll = Exchanges(target), select.epoll()
+    under_way: dict[int, Exchange] = {}
+    began, started = time.perf_counter(), 0
+    while started < count or under_way:
+        while started < count and len(under_way) < _CONCURRENT_TUNNELS:
+            exchange = exchanges.started(started)
+            under_way[exchange.sock.fileno()] = exchange
+            poll.register(exchange.sock, select.EPOLLIN)
             started += 1
         for descriptor, _ in poll.poll(10.0):
-            tunnel = open_tunnels[descriptor]
-            if _step(tunnel, request):
-                poll.unregister(descriptor)
-                tunnel.sock.close()
-                del open_tunnels[descriptor]
+            if exchanges.step(under_way[descriptor]):
+                under_way.pop(descriptor).sock.close()
     poll.close()
+    return time.perf_counter() - began
 
 
-def _step(tunnel: _Tunnel, request: bytes) -> bool:
-    """Go on with one tunnel; True when its answer is complete."""
-    data = tunnel.sock.recv(65536)
-    tunnel.received += data
-    if not tunnel.connected:
-        if not data:
-            raise LoadError(f"no tunnel: {tunnel.received[:200]!r}")
-        if _CONNECTED.match(tunnel.received):
-            tunnel.connected = True
-            tunnel.received = b""
-            tunnel.sock.sendall(request)
-        return False
-    if data:
-        return False
-    _expect_small(tunnel.received)
-    return True
-
-
-def requests(port: int, origin: int, seconds: float, core: int) -> int:
+def requests(target: Target, path: str, seconds: int, core: int) -> int:
     """Send keep-alive GETs over 32 connections by ``wrk``; return how many were answered.
 
     Raises:
@@ -160,31 +110,41 @@ def requests(port: int, origin: int, seconds: float, core: int) -> int:
     program = shutil.which("wrk")
     if program is None:
         raise LoadError("wrk is not installed")
-    script = f'wrk.path = "http://localhost:{origin}{SMALL}"\nwrk.headers["Host"] = "localhost:{origin}"\n'
+    script = f'wrk.path = "{target.url(path)}"\nwrk.headers["Host"] = "localhost:{target.origin}"\n'
+    connections = _CONCURRENT_REQUESTS // len(target.ports)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
-        arguments = ["-t1", f"-c{_CONCURRENT_REQUESTS}", f"-d{seconds:g}s", "-s", file.name]
-        command = ["taskset", "-c", str(core), program, *arguments, f"http://127.0.0.1:{port}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"(\d+) requests in", done.stdout)
-    if found is None or "Non-2xx" in done.stdout:
-        raise LoadError(f"wrk: {done.stdout}")
+        command = ["taskset", "-c", str(core), program, *_WRK, f"-c{connections}", f"-d{seconds}s"]
+        running = [
+            subprocess.Popen(
+                [*command, "-s", file.name, f"http://127.0.0.1:{port}"], stdout=subprocess.PIPE, text=True
+            )
+            for port in target.ports
+        ]
+        outputs = [process.communicate()[0] for process in running]
+    return sum(map(_answered, outputs))
+
+
+def _answered(output: str) -> int:
+    found = re.search(r"(\d+) requests in", output)
+    # A proxy that closes after each answer is a "read" error each time, and the request still answered.
+    failed = re.search(r"Socket errors: connect (?!0,)|write (?!0,)|timeout (?!0$)", output, re.MULTILINE)
+    if found is None or failed or "Non-2xx" in output:
+        raise LoadError(f"wrk: {output}")
     return int(found[1])
 
 
-def bulk(port: int, origin: int, size: int) -> float:
+def bulk(target: Target, turn: int = 0) -> float:
     """Download the big file through one tunnel; return the seconds it took.
 
     Raises:
         LoadError: Less came than should have.
     """
     buffer = bytearray(_READ_BYTES)
-    with socket.create_connection(("127.0.0.1", port), 60) as sock:
-        sock.sendall(_connect_bytes(origin))
-        _read_until(sock, _CONNECTED)
+    with target.tunnel(turn) as sock:
         started = time.perf_counter()
-        sock.sendall(_get_bytes(BIG, origin))
+        sock.sendall(target.get_bytes(BIG))
         head = sock.recv(4096)
         end = head.index(b"\r\n\r\n") + 4
         received = len(head) - end
@@ -192,6 +152,27 @@ def bulk(port: int, origin: int, size: int) -> float:
         while n := sock.recv_into(buffer, _READ_BYTES, socket.MSG_TRUNC):
             received += n
         took = time.perf_counter() - started
-    if received != size:
-        raise LoadError(f"{received} of {size} bytes came through the tunnel")
+    if received != BIG_BYTES:
+        raise LoadError(f"{received} of {BIG_BYTES} bytes came through the tunnel")
     return took
+
+
+@contextmanager
+def idle_tunnels(target: Target, count: int) -> Iterator[None]:
+    """Hold so many tunnels open while the context is entered; afterwards each must still work.
+
+    Raises:
+        LoadError: One did not open, or brings nothing afterwards.
+    """
+    request, wanted = target.get_bytes(SMALL), content(SMALL)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(target.tunnel(turn)) for turn in range(count)]
+        yield
+        for sock in opened:
+            sock.sendall(request)
+        for sock in opened:
+            answer = b""
+            while data := sock.recv(65536):
+                answer += data
+            if not is_answer(answer) or not answer.endswith(wanted):
+                raise LoadError(f"a tunnel that was idle brought {answer[:100]!r}")

@@ -1,8 +1,6 @@
-"""The proxies under test: each with one job's policy, a log in a file, and no rate.
+"""The proxies under test, and what they are compared with: how each is started, and with what.
 
-Every one may reach ``localhost`` on the origin's port and nothing else, logs each
-request unless its name says otherwise, and resolves names by ``/etc/hosts``.
-``run.py --show`` prints their configurations.
+``run.py --show`` prints their configurations (``peer_configurations.py``).
 """
 
 from __future__ import annotations
@@ -11,89 +9,15 @@ import os
 import pwd
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parent.parent
+import peer_configurations as configurations
+import peer_programs
 
-JOBGATE = """\
-[node]
-allow_addresses = ["127.0.0.1:{origin}", "[::1]:{origin}"]
-[log]
-path = "{folder}/decisions.log"
-[limits]
-requests_per_s_per_job = 0
-[[job]]
-id = "bench"
-network = "http"
-listen = "127.0.0.1:{port}"
-domains = ["localhost:{origin}"]
-rate_up = "unlimited"
-rate_down = "unlimited"
-tls = "any"
-"""
-
-SQUID = """\
-http_port 127.0.0.1:{port}
-pid_filename {folder}/squid.pid
-coredump_dir {folder}
-access_log stdio:{folder}/access.log
-buffered_logs on
-cache_log {folder}/cache.log
-cache deny all
-cache_mem 8 MB
-pinger_enable off
-max_filedescriptors 16384
-shutdown_lifetime 0 seconds
-via on
-forwarded_for delete
-acl origin_port port {origin}
-acl origin_name dstdomain localhost
-http_access deny !origin_port
-http_access allow origin_name
-http_access deny all
-"""
-
-TINYPROXY = """\
-Listen 127.0.0.1
-Port {port}
-Timeout 600
-MaxClients 1000
-LogFile "{folder}/tinyproxy.log"
-LogLevel Connect
-PidFile "{folder}/tinyproxy.pid"
-Allow 127.0.0.1
-ConnectPort {origin}
-Filter "{folder}/filter"
-FilterDefaultDeny Yes
-ViaProxyName "tinyproxy"
-"""
-
-NGINX = """\
-daemon off;
-master_process off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 100000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{origin} backlog=1024;
-        listen [::1]:{origin} backlog=1024;
-        root {folder}/www;
-    }}
-}}
-"""
+_HERE = Path(__file__).resolve().parent
+OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_HERE.parent / "src")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +26,49 @@ class Peer:
 
     Attributes:
         name: For the table.
-        program: What must be installed.
-        configuration: Text with ``{port}``, ``{origin}``, ``{folder}``.
+        program: Says where the program is, or its name; looked for on PATH.
+        configuration: Text with ``{port}``, ``{second_port}``, ``{origin}``, ``{folder}``.
         command: From the program and the configuration's path.
         version: Command that prints a version.
         environment: Of the process; ``None``: ours.
+        files: Further files beside the configuration, with the same fields.
+        file: Name of the configuration.
+        is_proxy: It speaks HTTP; otherwise whoever connects is joined to the origin.
+        ports: How many it listens on, each for a job of its own.
     """
 
     name: str
-    program: str
+    program: Callable[[], str]
     configuration: str
     command: Callable[[str, Path], list[str]]
     version: Callable[[str], list[str]]
     environment: Mapping[str, str] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    file: str = "configuration"
+    is_proxy: bool = True
+    ports: int = 1
 
     @property
     def path(self) -> str | None:
         """Where the program is, ``None`` if it is missing."""
-        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return shutil.which(self.program(), path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
-    def prepare(self, folder: Path, port: int, origin: int) -> list[str]:
+    def prepare(self, folder: Path, ports: Sequence[int], origin: int) -> list[str]:
         """Write the configuration and return the command."""
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "configuration"
-        file.write_text(self.configuration.format(port=port, origin=origin, folder=folder))
-        (folder / "filter").write_text("^localhost$\n")
+        file = folder / self.file
+        values = {"port": ports[0], "second_port": ports[-1], "origin": origin, "folder": folder}
+        file.write_text(self.configuration.format(**values))
+        for name, text in self.files.items():
+            (folder / name).write_text(text.format(**values))
         _give_to_proxy_user(folder)
-        return self.command(self.path or self.program, file)
+        return self.command(self.path or self.program(), file)
+
+    def shown(self) -> str:
+        """Write everything it is configured with, as one text."""
+        more = "".join(f"--- {self.name}: {name}\n{text}" for name, text in self.files.items())
+        command = " ".join(self.command(Path(self.program()).name, Path("{folder}") / self.file))
+        return f"--- {self.name}: {command}\n{self.configuration}{more}"
 
 
 def _give_to_proxy_user(folder: Path) -> None:
@@ -141,48 +81,97 @@ def _give_to_proxy_user(folder: Path) -> None:
         os.chown(folder, user.pw_uid, user.pw_gid)
 
 
-_OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_ROOT / "src")}
-
-PEERS = [
-    Peer(
-        "jobgate",
-        sys.executable,
-        JOBGATE,
+def _gate(name: str, configuration: str, ports: int) -> Peer:
+    return Peer(
+        name,
+        lambda: sys.executable,
+        configuration,
         lambda program, file: [program, "-m", "jobgate", "serve", "--config", str(file)],
         lambda program: [program, "-m", "jobgate", "--version"],
-        _OUR_ENVIRONMENT,
-    ),
-    Peer(
-        "Squid",
-        "squid",
-        SQUID,
-        lambda program, file: [program, "-N", "-f", str(file)],
-        lambda program: [program, "-v"],
-    ),
-    Peer(
-        "tinyproxy",
-        "tinyproxy",
-        TINYPROXY,
-        lambda program, file: [program, "-d", "-c", str(file)],
-        lambda program: [program, "-v"],
-    ),
-    # Its log is flushed to the disk line by line, which costs more than all the rest: shown without, too.
-    Peer(
-        "tinyproxy, log off",
-        "tinyproxy",
-        TINYPROXY.replace("LogLevel Connect", "LogLevel Critical"),
-        lambda program, file: [program, "-d", "-c", str(file)],
-        lambda program: [program, "-v"],
-    ),
-]
+        OUR_ENVIRONMENT,
+        ports=ports,
+    )
 
-ORIGIN = Peer(
-    "nginx",
-    "nginx",
-    NGINX,
-    lambda program, file: [program, "-c", str(file)],
+
+def has_workers() -> bool:
+    """Say whether this version of the gate can be several processes."""
+    from jobgate.config.gateway import ListenSettings
+
+    return "workers" in {each.name for each in fields(ListenSettings)}
+
+
+def _tinyproxy(name: str, configuration: str) -> Peer:
+    return Peer(
+        name,
+        lambda: "tinyproxy",
+        configuration,
+        lambda program, file: [program, "-d", "-c", str(file)],
+        lambda program: [program, "-v"],
+        files={"filter": configurations.TINYPROXY_FILTER},
+    )
+
+
+GATE = _gate("jobgate", configurations.JOBGATE, 1)
+TWO_WORKERS = _gate("jobgate, 2 workers", configurations.JOBGATE_TWO_WORKERS, 2)
+SQUID = Peer(
+    "Squid",
+    lambda: "squid",
+    configurations.SQUID,
+    lambda program, file: [program, "-N", "-f", str(file)],
     lambda program: [program, "-v"],
 )
-RUN_TRUE = [sys.executable, "-m", "jobgate", "run", "--domain", "example.com", "--no-summary", "--", "true"]
-PYTHON_PASS = [sys.executable, "-c", "pass"]
-OUR_ENVIRONMENT = _OUR_ENVIRONMENT
+TINYPROXY = _tinyproxy("tinyproxy", configurations.TINYPROXY)
+# Its log is flushed to the disk line by line, which costs more than all the rest: shown without, too.
+TINYPROXY_SILENT = _tinyproxy(
+    "tinyproxy, log off", configurations.TINYPROXY.replace("LogLevel Connect", "LogLevel Critical")
+)
+ENVOY = Peer(
+    "Envoy",
+    peer_programs.envoy,
+    configurations.ENVOY,
+    lambda program, file: [
+        program,
+        "-c",
+        str(file),
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "-l",
+        "off",
+    ],
+    lambda program: [program, "--version"],
+    file="envoy.yaml",
+)
+PROXY_PY = Peer(
+    "proxy.py",
+    peer_programs.proxy_py,
+    configurations.PROXY_PY,
+    lambda program, file: [program, "-m", "proxy", *_words(file)],
+    lambda program: [program, "-m", "proxy", "--version"],
+    files={"allowlist.py": configurations.PROXY_PY_PLUGIN},
+)
+RELAY = Peer(
+    "splice relay",
+    lambda: sys.executable,
+    "{port} {origin}\n",
+    lambda program, file: [program, str(_HERE / "splice_relay.py"), *_words(file)],
+    lambda program: [program, "--version"],
+    is_proxy=False,
+)
+ORIGIN = Peer(
+    "nginx",
+    lambda: "nginx",
+    configurations.NGINX,
+    lambda program, file: [program, "-c", str(file)],
+    lambda program: [program, "-v"],
+    is_proxy=False,
+)
+#: The origin itself is asked, without a proxy: what is left when there is none.
+DIRECT = "direct (nginx)"
+
+PEERS = [GATE, TWO_WORKERS, SQUID, TINYPROXY, TINYPROXY_SILENT, ENVOY, PROXY_PY, RELAY]
+
+
+def _words(file: Path) -> list[str]:
+    """Return the words of a file: arguments of a program that reads no configuration."""
+    return file.read_text().split() if file.exists() else [str(file)]

@@ -31,22 +31,28 @@ def two_cores() -> tuple[int, int]:
     return cores[0], cores[1]
 
 
-def _on_core(core: int) -> Callable[[], None]:
+def on_core(core: int) -> Callable[[], None]:
+    """Return what a new process does to stay on a core."""
     return lambda: os.sched_setaffinity(0, {core})
 
 
 @contextmanager
 def running(
-    command: Sequence[str], core: int, *, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    core: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server on a core while the context is entered; its output is thrown away."""
+    """Run a server on a core, in a folder, while the context is entered; its output is thrown away."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
-        preexec_fn=_on_core(core),
+        cwd=folder,
+        preexec_fn=on_core(core),
         start_new_session=True,
     )
     try:
@@ -91,12 +97,12 @@ def rss_bytes(root: int) -> int:
     return sum(int(stat[_RSS]) for stat in _tree(root)) * _PAGE_BYTES
 
 
-def wall_s(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
-    """Return how long a command takes.
+def wall_s(command: Sequence[str], environment: Mapping[str, str] | None = None, *, core: int) -> float:
+    """Return how long a command takes on a core.
 
     Raises:
         subprocess.CalledProcessError: It failed.
     """
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, capture_output=True, env=environment, preexec_fn=on_core(core))
     return time.perf_counter() - started

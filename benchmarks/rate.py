@@ -24,6 +24,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import peers
 import processes
 import rate_cost
 import rate_shape
@@ -31,7 +32,7 @@ from rate_network import ADDRESSES, SHAPER, NetworkError, rate_network
 from rate_peers import FIRST_PORT, GATE, PEERS, TLS_PORT, GateJob, gate_configuration, squid_configuration
 from rate_report import aims, cost_tables, shape_tables
 from rate_streams import ORIGIN_PORT
-from run import machine
+from run_report import machine
 
 _QUICK = rate_shape.Effort(1.5, 3.0, 2.0, 5.0, 20, 30, 10.0)
 _SIZES, _QUICK_SIZES = (100, 300, 600), (100, 300)
@@ -94,7 +95,7 @@ def main() -> int:
         show()
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the namespaces are removed
-    where = machine()
+    where = machine([peers.GATE, peers.SQUID])
     with tempfile.TemporaryDirectory(prefix="jobgate-rate-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Squid leaves root's identity

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import processes
-from load import until_accepting
+from load_target import until_accepting
 from rate_flow import Flow
 from rate_measures import percentile
 from rate_peers import FIRST_PORT, MBIT, TEN_MBIT, GateJob, gate_command, gate_configuration

@@ -1,9 +1,14 @@
-"""What does the gate cost, beside Squid and tinyproxy, in one run?
+"""What does the gate cost, beside Squid, tinyproxy, Envoy and proxy.py, in one run?
 
-Starts an origin and each proxy in turn, the proxy alone on one core, load and origin on
-another; checks that its answers are right; measures the proxy's CPU time.
+Starts an origin (nginx) and each proxy in turn, the proxy alone on one core, load and origin on another;
+checks that its answers are right; measures the proxy's CPU time, its delay, its memory and its start. A bare
+splice relay and the origin itself stand for what no proxy can do better.
 
-    python benchmarks/run.py [--rounds N] [--quick] [--json] [--only NAME] [--show]
+    python benchmarks/run.py [--rounds N] [--quick] [--only NAME] [--show] [--no-install]
+                             [--json FILE] [--markdown FILE] [--plot FILE]
+
+Needs nginx and wrk; Envoy and proxy.py are installed by pip outside the tree; what else is missing is said
+to be. Three rounds take about ten minutes, --quick two.
 """
 
 from __future__ import annotations
@@ -11,207 +16,133 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import socket
-import statistics
-import subprocess
+import resource
 import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import load
+import peer_programs
 import processes
-from peers import ORIGIN, OUR_ENVIRONMENT, PEERS, PYTHON_PASS, RUN_TRUE, Peer
+import run_start
+from load_target import LoadError
+from peers import DIRECT, ORIGIN, PEERS, TWO_WORKERS, Peer, has_workers
+from run_measures import FULL, QUICK, Effort, Round, Sample, origin
+from run_report import Result, machine, report
 
-GB = 1e9
-BIG_BYTES = 1 << 28
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much each measurement does: enough for some 100 ticks of 10 ms, or for a glance."""
-
-    rounds: int
-    tunnels: int
-    requests_s: float
-    downloads: int
-    starts: int
+_BEGIN, _END = "<!-- result of run.py -->", "<!-- end of result -->"
+_STARTS = 15
 
 
-FULL = Effort(rounds=5, tunnels=4000, requests_s=4.0, downloads=8, starts=15)
-QUICK = Effort(rounds=1, tunnels=500, requests_s=1.0, downloads=2, starts=3)
+def absent(peers: Sequence[Peer], why_not_installed: str) -> dict[str, str]:
+    """Return the proxies that cannot be measured, and why."""
+    found = {peer.name: f"`{peer.program()}` is not installed" for peer in peers if peer.path is None}
+    if why_not_installed:
+        found = {name: f"{reason} ({why_not_installed})" for name, reason in found.items()}
+    if TWO_WORKERS in peers and not has_workers():
+        found[TWO_WORKERS.name] = "this version has no `[listen] workers`"
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One round of one proxy."""
-
-    connect_us: float
-    get_us: float
-    cpu_s_per_gb: float
-    gb_per_s: float
-    rss_idle_mb: float
-    rss_first_mb: float
-    ready_ms: float
-
-
-COLUMNS = {
-    "connect_us": "µs per CONNECT + 1 kB GET",
-    "get_us": "µs per keep-alive GET of 1 kB",
-    "cpu_s_per_gb": "CPU s per GB, one tunnel",
-    "gb_per_s": "GB/s, one tunnel",
-    "rss_idle_mb": "RSS idle, MB",
-    "rss_first_mb": "RSS after first requests, MB",
-    "ready_ms": "ms to ready",
-}
-
-
-def measure(peer: Peer, folder: Path, origin: int, effort: Effort, cores: tuple[int, int]) -> Sample:
-    """Start a proxy, check it, load it, stop it."""
-    port = _free_port()
-    command = peer.prepare(folder, port, origin)
-    started = time.perf_counter()
-    with processes.running(command, cores[0], environment=peer.environment) as process:
-        load.until_accepting(port)
-        ready_s = time.perf_counter() - started
-        rss_idle = processes.rss_bytes(process.pid)
-        load.check(port, origin)
-        rss_first = processes.rss_bytes(process.pid)
-
-        before = processes.cpu_s(process.pid)
-        load.tunnels(port, origin, effort.tunnels)
-        connect_s = processes.cpu_s(process.pid) - before
-
-        before = processes.cpu_s(process.pid)
-        count = load.requests(port, origin, effort.requests_s, cores[1])
-        get_s = processes.cpu_s(process.pid) - before
-
-        before = processes.cpu_s(process.pid)
-        wall_s = sum(load.bulk(port, origin, BIG_BYTES) for _ in range(effort.downloads))
-        bulk_s = processes.cpu_s(process.pid) - before
-    moved_gb = BIG_BYTES * effort.downloads / GB
-    return Sample(
-        connect_us=connect_s / effort.tunnels * 1e6,
-        get_us=get_s / count * 1e6,
-        cpu_s_per_gb=bulk_s / moved_gb,
-        gb_per_s=moved_gb / wall_s,
-        rss_idle_mb=rss_idle / 1e6,
-        rss_first_mb=rss_first / 1e6,
-        ready_ms=ready_s * 1e3,
-    )
-
-
-def measure_launcher(effort: Effort) -> dict[str, float]:
-    """Return median milliseconds of ``jobgate run true`` and of an empty Python, taken in turn."""
-    run_s: list[float] = []
-    pass_s: list[float] = []
-    for _ in range(effort.starts):
-        pass_s.append(processes.wall_s(PYTHON_PASS))
-        run_s.append(processes.wall_s(RUN_TRUE, OUR_ENVIRONMENT))
-    run_ms, pass_ms = (statistics.median(values) * 1e3 for values in (run_s, pass_s))
-    return {"jobgate run true, ms": run_ms, "python -c pass, ms": pass_ms, "difference, ms": run_ms - pass_ms}
-
-
-def measure_all(peers: list[Peer], effort: Effort, cores: tuple[int, int]) -> dict[str, list[Sample]]:
+def measure(peers: Sequence[Peer], result: Result, effort: Effort, starts: int) -> None:
     """Run all rounds; the order of the proxies is turned round each time."""
+    cores = processes.two_cores()
     os.sched_setaffinity(0, {cores[1]})
-    samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
+    present = [peer for peer in peers if peer.name not in result.missing]
+    result.samples = {name: [] for name in (*(peer.name for peer in present), DIRECT)}
     with tempfile.TemporaryDirectory(prefix="jobgate-bench-") as name:
         folder = Path(name)
-        folder.chmod(0o755)
-        origin = _free_port()
-        command = ORIGIN.prepare(folder / "origin", 0, origin)
-        _publish(folder / "origin" / "www")
-        with processes.running(command, cores[1]):
-            load.until_accepting(origin)
+        folder.chmod(0o755)  # Squid leaves root's identity
+        with origin(folder / "origin", cores[1]) as served:
+            bench = Round(served, effort, cores)
             for number in range(effort.rounds):
-                for peer in peers if number % 2 == 0 else reversed(peers):
-                    place = folder / f"{peer.name}-{number}"
-                    samples[peer.name].append(measure(peer, place, origin, effort, cores))
+                for turn, peer in enumerate(present if number % 2 == 0 else reversed(present)):
+                    if peer.name not in result.missing:
+                        sample = _measured(bench, peer, folder / f"{number}-{turn}", result)
+                        result.samples[peer.name] += sample
                     print(f"round {number + 1}/{effort.rounds}: {peer.name} done", file=sys.stderr)
-    return samples
+                result.samples[DIRECT].append(bench.direct())
+            result.start = run_start.measure(folder / "start", served.port, starts, cores[0])
 
 
-def _publish(folder: Path) -> None:
-    folder.mkdir()
-    (folder / load.SMALL.lstrip("/")).write_bytes(load.small_content())
-    with (folder / load.BIG.lstrip("/")).open("wb") as big:
-        big.truncate(BIG_BYTES)
+def _measured(bench: Round, peer: Peer, folder: Path, result: Result) -> list[Sample]:
+    """Return a sample; or none, and remember why."""
+    try:
+        return [bench.of(peer, folder)]
+    except (LoadError, OSError) as error:
+        result.missing[peer.name] = f"it failed: {error}"
+        print(f"{peer.name} failed: {error}", file=sys.stderr)
+        return []
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+def write_markdown(file: Path, text: str) -> None:
+    """Write a report; in a file that has a place for it, only there."""
+    before, begin, rest = (file.read_text() if file.exists() else "").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}" if end else text + "\n")
 
 
-def machine() -> dict[str, str]:
-    """Say where the figures come from."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    described = {"cpu": model, "kernel": platform.release(), "python": platform.python_version()}
-    described["load average at the start"] = f"{os.getloadavg()[0]:.1f}"
-    for peer in [*PEERS, ORIGIN]:
-        if peer.path is None:
-            described[peer.name] = "missing"
-            continue
-        done = subprocess.run(peer.version(peer.path), capture_output=True, text=True, env=peer.environment)
-        described[peer.name] = (done.stdout + done.stderr).strip().split("\n")[0]
-    return described
-
-
-def table(samples: dict[str, list[Sample]]) -> str:
-    """Write medians with the lowest and the highest value, as Markdown."""
-    lines = ["| | " + " | ".join(samples) + " |", "|---|" + "---|" * len(samples)]
-    for column, title in COLUMNS.items():
-        cells = [_cell([float(getattr(sample, column)) for sample in rounds]) for rounds in samples.values()]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return "missing"
-    middle = statistics.median(values)
-    digits = 2 if middle < 10 else 0
-    return f"{middle:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
-
-
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, help="rounds, each proxy once (default 5, with --quick 1)")
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, help="rounds, each proxy once (default 3, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="little work in each round: a check, no figures")
-    parser.add_argument("--json", action="store_true", help="print every sample")
-    parser.add_argument("--only", action="append", help="this proxy alone; may be repeated")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this proxy alone; may be repeated")
     parser.add_argument("--show", action="store_true", help="print the configurations and stop")
-    options = parser.parse_args()
+    parser.add_argument("--no-install", action="store_true", help="do not install Envoy and proxy.py")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write the report there ({_BEGIN})")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw there, .svg or .png (matplotlib)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the benchmark, print its report; return the exit code."""
+    options = arguments()
+    peers = [peer for peer in PEERS if not options.only or peer.name in options.only]
     if options.show:
-        for peer in [*PEERS, ORIGIN]:
-            print(f"--- {peer.name}\n{peer.configuration}")
-        return
+        print("\n".join(peer.shown() for peer in [*peers, ORIGIN]))
+        return 0
+    if unknown := set(options.only or ()) - {peer.name for peer in PEERS}:
+        print(f"run: no proxy is called {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for a thousand idle tunnels
+    why_not = "" if options.no_install else peer_programs.install()
     effort = QUICK if options.quick else FULL
     if options.rounds:
-        effort = Effort(options.rounds, effort.tunnels, effort.requests_s, effort.downloads, effort.starts)
-    chosen = [peer for peer in PEERS if not options.only or peer.name in options.only]
-    present = [peer for peer in chosen if peer.path is not None]
-    where = machine()
-    measured = measure_all(present, effort, processes.two_cores())
-    samples = {peer.name: measured.get(peer.name, []) for peer in chosen}
-    launcher = measure_launcher(effort)
+        effort = replace(effort, rounds=options.rounds)
+    result = Result(machine([*peers, ORIGIN]), missing=absent(peers, why_not))
+    failed_before = set(result.missing)
+    measure(peers, result, effort, 3 if options.quick else _STARTS)
+    text = report(result)
+    print(text)
+    if options.markdown:
+        write_markdown(options.markdown, text)
     if options.json:
-        result = {name: [asdict(sample) for sample in rounds] for name, rounds in samples.items()}
-        print(json.dumps({"machine": where, "rounds": result, "launcher": launcher}, indent=1))
-        return
-    print("\n".join(f"{name}: {value}" for name, value in where.items()))
-    print(f"\n{table(samples)}\n")
-    print("\n".join(f"{name}: {value:.0f}" for name, value in launcher.items()))
+        options.json.write_text(json.dumps(described(result), indent=1, ensure_ascii=False))
+    if options.plot:
+        from run_plots import draw
+
+        draw(result.samples, options.plot)
+    return 1 if set(result.missing) - failed_before else 0
+
+
+def described(result: Result) -> dict[str, object]:
+    """Return everything, for JSON."""
+    return {
+        "machine": result.where,
+        "rounds": {name: [asdict(each) for each in rounds] for name, rounds in result.samples.items()},
+        "missing": result.missing,
+        "start": asdict(result.start) if result.start else None,
+        "budgets": [
+            {**asdict(budget), "ratio": budget.ratio, "met": budget.is_met} for budget in result.budgets
+        ],
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""One round of one proxy: everything that ``run.py`` asks of it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import load
+import load_times
+import processes
+from load_target import BIG_BYTES, MEDIUM, SMALL, Target, check, publish, until_accepting
+from peers import ORIGIN, Peer
+
+_GB = 1e9
+IDLE_TUNNELS = 1000
+#: What a user of a busy node may ask of a gate; every proxy here can do that on one core.
+RATE_PER_S = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much each measurement does: enough for some 50 ticks of 10 ms, or for a glance."""
+
+    rounds: int
+    starts: int
+    tunnels: int
+    requests_s: int
+    downloads: int
+    open_loop_s: float
+    alone: int
+
+
+FULL = Effort(rounds=3, starts=3, tunnels=3000, requests_s=3, downloads=4, open_loop_s=4.0, alone=300)
+QUICK = Effort(rounds=1, starts=1, tunnels=300, requests_s=1, downloads=1, open_loop_s=0.5, alone=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One round of one proxy; ``None``: does not exist there. CPU is the proxy's alone.
+
+    Attributes:
+        connect_us, get_us, get_16k_us: CPU µs per CONNECT with a GET of 1 kB, and per keep-alive GET.
+        cpu_s_per_gb, gb_per_s: Of one tunnel.
+        connects_per_s, gets_per_s: As many as went through, 16 tunnels and 32 connections at a time.
+        rate_per_s, rate_p50_ms, rate_p99_ms: Of ``RATE_PER_S`` tunnels that do not wait for each other.
+        added_connect_us, added_get_us: What one request alone takes more than a direct one, median.
+        rss_idle_mb, rss_first_mb, rss_tunnels_mb: At first, after some requests, with ``IDLE_TUNNELS``.
+        ready_ms, restarts_per_s: From start to listening, and of starts, stops included.
+    """
+
+    connect_us: float
+    get_us: float
+    get_16k_us: float
+    cpu_s_per_gb: float
+    gb_per_s: float
+    connects_per_s: float
+    gets_per_s: float
+    rate_per_s: float
+    rate_p50_ms: float
+    rate_p99_ms: float
+    added_connect_us: float | None = None
+    added_get_us: float | None = None
+    rss_idle_mb: float | None = None
+    rss_first_mb: float | None = None
+    rss_tunnels_mb: float | None = None
+    ready_ms: float | None = None
+    restarts_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The origin: its port, and its process."""
+
+    port: int
+    pid: int
+
+
+@contextlib.contextmanager
+def origin(folder: Path, core: int) -> Iterator[Origin]:
+    """Run the origin while the context is entered."""
+    port = free_port()
+    command = ORIGIN.prepare(folder, [port], port)
+    publish(folder / "www")
+    with processes.running(command, core) as process:
+        until_accepting(port)
+        yield Origin(port, process.pid)
+
+
+class Round:
+    """One proxy after the other, on a core of its own."""
+
+    def __init__(self, origin: Origin, effort: Effort, cores: tuple[int, int]) -> None:
+        self._origin = origin
+        self._effort = effort
+        self._cores = cores
+        self._straight = Target([origin.port], origin.port, is_proxy=False)
+
+    def direct(self) -> Sample:
+        """Ask the origin itself; the CPU is the origin's."""
+        check(self._straight)
+        return self._loaded(self._straight, self._origin.pid)
+
+    def of(self, peer: Peer, folder: Path) -> Sample:
+        """Start a proxy some times, check it, load it, stop it.
+
+        Raises:
+            LoadError: It does not do what it should.
+        """
+        ports = [free_port() for _ in range(peer.ports)]
+        command = peer.prepare(folder, ports, self._origin.port)
+        target = Target(ports, self._origin.port, is_proxy=peer.is_proxy)
+        ready_s: list[float] = []
+        began = time.perf_counter()
+        for _ in range(self._effort.starts):
+            with self._running(peer, command, target, folder, ready_s):
+                pass
+        restarts_per_s = self._effort.starts / (time.perf_counter() - began)
+        with self._running(peer, command, target, folder, ready_s) as pid:
+            rss_idle = processes.rss_bytes(pid)
+            check(target)
+            rss_first = processes.rss_bytes(pid)
+            with load.idle_tunnels(target, IDLE_TUNNELS):
+                rss_tunnels = processes.rss_bytes(pid)
+            added = self._added(target)
+            loaded = self._loaded(target, pid)
+        return replace(
+            loaded,
+            added_connect_us=added[0],
+            added_get_us=added[1],
+            rss_idle_mb=rss_idle / 1e6,
+            rss_first_mb=rss_first / 1e6,
+            rss_tunnels_mb=rss_tunnels / 1e6,
+            ready_ms=statistics.median(ready_s) * 1e3,
+            restarts_per_s=restarts_per_s,
+        )
+
+    @contextlib.contextmanager
+    def _running(
+        self, peer: Peer, command: list[str], target: Target, folder: Path, ready_s: list[float]
+    ) -> Iterator[int]:
+        started = time.perf_counter()
+        with processes.running(
+            command, self._cores[0], environment=peer.environment, folder=folder
+        ) as process:
+            for port in target.ports:
+                until_accepting(port)
+            ready_s.append(time.perf_counter() - started)
+            yield process.pid
+
+    def _added(self, target: Target) -> tuple[float, float]:
+        """Return what it adds to a tunnel with a GET and to a GET on a kept connection, in µs."""
+        straight, through = load_times.alone([self._straight, target], self._effort.alone)
+        return (
+            (statistics.median(through.connect_s) - statistics.median(straight.connect_s)) * 1e6,
+            (statistics.median(through.get_s) - statistics.median(straight.get_s)) * 1e6,
+        )
+
+    def _loaded(self, target: Target, pid: int) -> Sample:
+        effort = self._effort
+
+        def spent(work: Callable[[], float]) -> tuple[float, float]:
+            before = processes.cpu_s(pid)
+            result = work()
+            return processes.cpu_s(pid) - before, result
+
+        def gets(path: str) -> tuple[float, float]:
+            return spent(lambda: load.requests(target, path, effort.requests_s, self._cores[1]))
+
+        connect_cpu_s, connect_s = spent(lambda: load.tunnels(target, effort.tunnels))
+        get_cpu_s, count = gets(SMALL)
+        get_16k_cpu_s, count_16k = gets(MEDIUM)
+        bulk_cpu_s, bulk_s = spent(lambda: sum(load.bulk(target, turn) for turn in range(effort.downloads)))
+        open_loop = load_times.open_loop(target, RATE_PER_S, effort.open_loop_s)
+        moved_gb = BIG_BYTES * effort.downloads / _GB
+        return Sample(
+            connect_us=connect_cpu_s / effort.tunnels * 1e6,
+            get_us=get_cpu_s / count * 1e6,
+            get_16k_us=get_16k_cpu_s / count_16k * 1e6,
+            cpu_s_per_gb=bulk_cpu_s / moved_gb,
+            gb_per_s=moved_gb / bulk_s,
+            connects_per_s=effort.tunnels / connect_s,
+            gets_per_s=count / effort.requests_s,
+            rate_per_s=open_loop.per_s,
+            rate_p50_ms=load_times.percentile(open_loop.took_s, 0.5) * 1e3,
+            rate_p99_ms=load_times.percentile(open_loop.took_s, 0.99) * 1e3,
+        )
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
