@@ -98,6 +98,12 @@ def publish(folder: Path) -> None:
         big.truncate(BIG_BYTES)
 
 
+def is_accepting(port: int) -> bool:
+    """Say whether something listens."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 def until_accepting(port: int, timeout_s: float = _TIMEOUT_S) -> None:
     """Wait until something listens.
 
@@ -106,9 +112,8 @@ def until_accepting(port: int, timeout_s: float = _TIMEOUT_S) -> None:
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if is_accepting(port):
+            return
         time.sleep(0.0005)
     raise LoadError(f"nothing listens on port {port}")
 

@@ -99,8 +99,8 @@ def alone(targets: Sequence[Target], count: int) -> list[Alone]:
     get_s: list[list[float]] = [[] for _ in targets]
     for turn in range(count):
         for target, times in zip(targets, connect_s, strict=True):
-            times.append(_in_a_tunnel(target, turn))
-    kept = [_Kept(target) for target in targets]
+            times.append(in_a_tunnel(target, turn))
+    kept = [Kept(target) for target in targets]
     for _ in range(count):
         for one, times in zip(kept, get_s, strict=True):
             times.append(one.get())
@@ -109,14 +109,19 @@ def alone(targets: Sequence[Target], count: int) -> list[Alone]:
     return [Alone(sorted(one), sorted(two)) for one, two in zip(connect_s, get_s, strict=True)]
 
 
-def _in_a_tunnel(target: Target, turn: int) -> float:
+def in_a_tunnel(target: Target, turn: int = 0) -> float:
+    """Return the seconds that a new tunnel with a GET takes.
+
+    Raises:
+        LoadError: The answer was wrong.
+    """
     began = time.perf_counter()
     with target.tunnel(turn) as sock:
         _exchange(sock, target.get_bytes(SMALL))
         return time.perf_counter() - began
 
 
-class _Kept:
+class Kept:
     """A connection for one GET after the other, opened anew where the other side does not keep it."""
 
     def __init__(self, target: Target) -> None:

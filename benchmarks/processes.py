@@ -43,18 +43,20 @@ def running(
     *,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    output: Path = Path(os.devnull),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server on a core, in a folder, while the context is entered; its output is thrown away."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd=folder,
-        preexec_fn=on_core(core),
-        start_new_session=True,
-    )
+    """Run a server on a core, in a folder, while the context is entered; its output goes to a file."""
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+            preexec_fn=on_core(core),
+            start_new_session=True,
+        )
     try:
         yield process
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import statistics
 import time
@@ -17,6 +18,8 @@ from load_target import BIG_BYTES, MEDIUM, SMALL, Target, check, publish, until_
 from peers import ORIGIN, Peer
 
 _GB = 1e9
+#: Below the range that connections are made from (ip(7), ip_local_port_range).
+_PORTS = 10_000, 32_000
 IDLE_TUNNELS = 1000
 #: What a user of a busy node may ask of a gate; every proxy here can do that on one core.
 RATE_PER_S = 1000.0
@@ -192,7 +195,9 @@ class Round:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that the kernel gives to nobody who does not ask for it."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", random.randrange(*_PORTS)))  # noqa: S311  no secret
+            port: int = sock.getsockname()[1]
+            return port

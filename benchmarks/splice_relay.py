@@ -4,7 +4,7 @@ One epoll loop; whoever connects is joined to the origin, and every piece goes b
 through a pipe of 256 KiB. No HTTP, no policy, no names, no log, no deadlines. The yardstick of ``run.py``
 for bulk, as ``rate_loop.py`` is for limited tunnels; run by itself:
 
-    python splice_relay.py PORT ORIGIN_PORT
+    python splice_relay.py PORT ORIGIN_PORT      prints the port that it listens on
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Relay:
 
     def run(self) -> None:
         """Serve until killed."""
+        print(self._listener.getsockname()[1], flush=True)
         listener = self._listener.fileno()
         while True:
             for descriptor, _ in self._poll.poll():
