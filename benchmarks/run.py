@@ -50,7 +50,7 @@ def measure(peers: Sequence[Peer], result: Result, effort: Effort, starts: int) 
     cores = processes.two_cores()
     os.sched_setaffinity(0, {cores[1]})
     present = [peer for peer in peers if peer.name not in result.missing]
-    result.samples = {name: [] for name in (*(peer.name for peer in present), DIRECT)}
+    result.samples = {name: [] for name in (*(peer.name for peer in peers), DIRECT)}
     with tempfile.TemporaryDirectory(prefix="jobgate-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Squid leaves root's identity
@@ -76,8 +76,10 @@ def _measured(bench: Round, peer: Peer, folder: Path, result: Result) -> list[Sa
         return []
 
 
-def write_markdown(file: Path, text: str) -> None:
-    """Write a report; in a file that has a place for it, only there."""
+def write_markdown(file: Path, text: str, plot: Path | None) -> None:
+    """Write a report, with a link to its plot; in a file that has a place for it, only there."""
+    if plot:
+        text += f"\n\n![What the gate costs, beside the others]({os.path.relpath(plot, file.parent)})"
     before, begin, rest = (file.read_text() if file.exists() else "").partition(_BEGIN)
     _, end, after = rest.partition(_END)
     file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}" if end else text + "\n")
@@ -115,13 +117,14 @@ def main() -> int:
     effort = QUICK if options.quick else FULL
     if options.rounds:
         effort = replace(effort, rounds=options.rounds)
-    result = Result(machine([*peers, ORIGIN]), missing=absent(peers, why_not))
+    where = {**machine([*peers, ORIGIN]), "rounds": str(effort.rounds)}
+    result = Result(where, missing=absent(peers, why_not))
     failed_before = set(result.missing)
     measure(peers, result, effort, 3 if options.quick else _STARTS)
     text = report(result)
     print(text)
     if options.markdown:
-        write_markdown(options.markdown, text)
+        write_markdown(options.markdown, text, options.plot)
     if options.json:
         options.json.write_text(json.dumps(described(result), indent=1, ensure_ascii=False))
     if options.plot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,16 +72,17 @@ def machine(peers: Iterable[Peer] = ()) -> dict[str, str]:
     described = {"cpu": model, "cores": str(os.cpu_count()), "kernel": platform.release()}
     described["python"] = platform.python_version()
     described["load average at the start"] = f"{os.getloadavg()[0]:.1f}"
-    return described | {peer.name: _version(peer) for peer in peers}
+    for peer in peers:
+        if peer.path is not None and (version := _version(peer, peer.path)) not in described.values():
+            described[peer.name] = version
+    return described
 
 
-def _version(peer: Peer) -> str:
-    if peer.path is None:
-        return "missing"
-    done = subprocess.run(
-        peer.version(peer.path), capture_output=True, text=True, env=peer.environment, cwd="/"
-    )
-    return (done.stdout + done.stderr).strip().split("\n")[0].removeprefix(peer.path).strip()
+def _version(peer: Peer, path: str) -> str:
+    """Return the number alone; Envoy's stands between a hash and what it was built as."""
+    done = subprocess.run(peer.version(path), capture_output=True, text=True, env=peer.environment, cwd="/")
+    found = re.search(r"\b\d+(\.\d+)+\b", done.stdout + done.stderr)
+    return found[0] if found else "of unknown version"
 
 
 def report(result: Result) -> str:
@@ -97,10 +99,9 @@ def report(result: Result) -> str:
 
 def table(samples: Mapping[str, Sequence[Sample]], missing: Mapping[str, str]) -> str:
     """Write medians with the lowest and the highest value."""
-    names = [*samples, *(name for name in missing if name not in samples)]
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines = ["| | " + " | ".join(samples) + " |", "|---|" + "---|" * len(samples)]
     for figure, title in FIGURES.items():
-        cells = [_cell(samples.get(name, ()), figure, name in missing) for name in names]
+        cells = [_cell(rounds, figure, name in missing) for name, rounds in samples.items()]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     lines += ["", *(f"{name} is missing: {reason}." for name, reason in missing.items())]
     return "\n".join(lines).rstrip()
