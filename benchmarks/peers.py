@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import peer_configurations as configurations
@@ -95,9 +96,9 @@ def _gate(name: str, configuration: str, ports: int) -> Peer:
 
 def has_workers() -> bool:
     """Say whether this version of the gate can be several processes."""
-    from jobgate.config.gateway import ListenSettings
-
-    return "workers" in {each.name for each in fields(ListenSettings)}
+    asked = "from jobgate.config.gateway import ListenSettings; print(hasattr(ListenSettings(), 'workers'))"
+    command = [sys.executable, "-c", asked]
+    return subprocess.check_output(command, text=True, env=OUR_ENVIRONMENT) == "True\n"
 
 
 def _tinyproxy(name: str, configuration: str) -> Peer:
