@@ -27,7 +27,7 @@ import peer_programs
 import processes
 import run_start
 from load_target import LoadError
-from peers import DIRECT, ORIGIN, PEERS, TWO_WORKERS, Peer, has_workers
+from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, has_workers
 from run_measures import FULL, QUICK, Effort, Round, Sample, origin
 from run_report import Result, machine, report
 
@@ -39,7 +39,11 @@ def absent(peers: Sequence[Peer], why_not_installed: str) -> dict[str, str]:
     """Return the proxies that cannot be measured, and why."""
     found = {peer.name: f"`{peer.program()}` is not installed" for peer in peers if peer.path is None}
     if why_not_installed:
-        found = {name: f"{reason} ({why_not_installed})" for name, reason in found.items()}
+        found |= {
+            peer.name: f"{found[peer.name]} ({why_not_installed})"
+            for peer in (ENVOY, PROXY_PY)
+            if peer.name in found
+        }
     if TWO_WORKERS in peers and not has_workers():
         found[TWO_WORKERS.name] = "this version has no `[listen] workers`"
     return found
