@@ -26,7 +26,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-from run import machine
+import peers
+from run_report import machine
 
 SIZE_BYTES = 5_000_000
 ORIGIN = "93.184.215.14"
@@ -38,7 +39,6 @@ VARIABLES = {
     "BACALHAU_JOB_ID": "bench",
 }
 PROBE = b"GET / HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n"
-WHERE = ("cpu", "kernel", "python", "load average at the start", "jobgate")
 INSIDE = "JOBGATE_BENCHMARK_INSIDE"
 _RECORD = struct.Struct("!BHH")
 
@@ -274,7 +274,7 @@ def main(arguments: Sequence[str]) -> int:
         starts = sorted(start_s(folder) for _ in range(5))
         with gate(folder):
             found = {"C6 start to healthy, s, median of 5": round(starts[2], 3), **measure()}
-    where = {key: value for key, value in machine().items() if key in WHERE}
+    where = machine([peers.GATE])
     if options.json:
         print(json.dumps({"machine": where, **found}, indent=1))
     else:
