@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -115,6 +116,9 @@ def main() -> int:
     if unknown := set(options.only or ()) - {peer.name for peer in PEERS}:
         print(f"run: no proxy is called {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
+    if needed := [name for name, path in (("nginx", ORIGIN.path), ("wrk", shutil.which("wrk"))) if not path]:
+        print(f"run: not installed, and needed: {', '.join(needed)}", file=sys.stderr)
+        return 1
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for a thousand idle tunnels
     why_not = "" if options.no_install else peer_programs.install()
