@@ -66,8 +66,8 @@ class Count:
         return (max(self.thousands) - min(self.thousands)) / self.middle
 
 
-def count(source: Path) -> list[Count]:
-    """Count the hot paths of the gate whose packages are in a folder.
+def count(source: Path, core: int) -> list[Count]:
+    """Count the hot paths of the gate whose packages are in a folder, on a core of its own.
 
     Raises:
         CountError: A program is missing, or the gate did not start.
@@ -76,12 +76,10 @@ def count(source: Path) -> list[Count]:
     for program in ("valgrind", "callgrind_control"):
         if shutil.which(program) is None:
             raise CountError(f"{program} is not installed")
-    cores = processes.two_cores()
-    os.sched_setaffinity(0, {cores[1]})
     with tempfile.TemporaryDirectory(prefix="jobgate-count-") as name:
         folder = Path(name)
         target = Target([free_port()], free_port())
-        with origin(target.origin), _gate(source, folder, target, cores[0]) as pid:
+        with origin(target.origin), _gate(source, folder, target, core) as pid:
             check(target)
             kept = load_times.Kept(target)
             work: dict[str, tuple[int, Callable[[], object]]] = {
@@ -153,12 +151,12 @@ def checked_out(commit: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(folder)], check=True)
 
 
-def count_commit(commit: str | None) -> list[Count]:
+def count_commit(commit: str | None, core: int) -> list[Count]:
     """Count a commit, or the files that are here."""
     if commit is None:
-        return count(_ROOT / "src")
+        return count(_ROOT / "src", core)
     with checked_out(commit) as folder:
-        return count(folder / "src")
+        return count(folder / "src", core)
 
 
 def table(counts: list[Count]) -> str:
@@ -191,8 +189,10 @@ def main() -> int:
     commits: list[str | None] = [*(options.compare or ()), None][:2] if options.compare else [None]
     if options.compare and len(options.compare) > 2:
         parser.error("--compare takes one or two commits")
+    gate_core, other_core = processes.two_cores()
+    os.sched_setaffinity(0, {other_core})
     try:
-        found = [count_commit(commit) for commit in commits]
+        found = [count_commit(commit, gate_core) for commit in commits]
     except (CountError, LoadError) as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 1
