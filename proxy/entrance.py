@@ -43,7 +43,7 @@ class OwnEntrance:
         settings = self.job.settings
         if settings.token_hash is not None or settings.peer_uids:
             return None
-        return self.job if is_from(settings, peer.source) else None
+        return self.job if not settings.clients or is_from(settings, peer.source) else None
 
     def welcomes(self, peer: Peer) -> bool:
         """Say whether the user at the other end of a unix socket may be there."""

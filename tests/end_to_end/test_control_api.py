@@ -177,7 +177,7 @@ def test_fifty_jobs_come_and_go_and_leave_nothing() -> None:
     assert found["api_ms"]["DELETE"]["n"] == found["revoked_ms"]["n"] == 100
     spare = 4  # the pipe of bulk, and a connection to the origin under way; a leak would be of a hundred
     assert max(found["descriptors"][1:]) <= found["descriptors"][0] + spare
-    assert found["peak"]["descriptors"] >= found["descriptors"][0] + 150
+    assert found["peak"]["descriptors"] >= found["descriptors"][0] + 150 - spare
     assert found["rss_mib"][2] - found["rss_mib"][1] < 8
 
 
