@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 
 #: Far above anything a loopback exchange needs, far below the limit of a test.
@@ -44,3 +46,17 @@ async def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0)
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Return once the condition holds; for tests of other processes, without a loop.
+
+    Raises:
+        TimeoutError: It did not within ``deadline_s``.
+    """
+    last = time.monotonic() + deadline_s
+    never = threading.Event()
+    while not condition():
+        if time.monotonic() > last:
+            raise TimeoutError
+        never.wait(0.01)

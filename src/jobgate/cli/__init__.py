@@ -20,6 +20,7 @@ ENVIRONMENT_PREFIX = "JOBGATE"
 
 COMMANDS = {
     "run": "Run one command behind its allowlist, in a network of its own.",
+    "docker": "Run one container behind its allowlist, with no other network.",
     "learn": "Run one command and print the smallest policy it needs.",
     "sidecar": "Serve one job from beside it: same namespace or same pod.",
     "lockdown": "Let only the gate out of a network namespace that the job shares.",

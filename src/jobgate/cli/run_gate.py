@@ -8,15 +8,16 @@ from contextlib import closing, nullcontext
 from jobgate.config.settings import Settings
 from jobgate.gateway.service import raise_descriptor_limit
 from jobgate.launch.errors import LaunchError
-from jobgate.launch.launcher import Job
-from jobgate.launch.serving import Account, serve
+from jobgate.launch.serving import Account, Served, serve
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 
 from .running import LOOPS
 
 
-def serve_job(job: Job, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str) -> Account:
+def serve_job(
+    job: Served, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str
+) -> Account:
     """Serve the socket of an isolated job until it has ended.
 
     Raises:

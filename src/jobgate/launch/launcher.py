@@ -11,9 +11,9 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from . import handshake, linux, signals, stdio
 from .child import run_child
@@ -63,6 +63,27 @@ def _start(plan: Plan, filter_program: bytes) -> Job:
     theirs.close()
     streams.release()
     return Job(pid, ours, mask, streams, foreground)
+
+
+class Ending(Protocol):
+    """What can be waited for."""
+
+    exit_code: int | None
+
+    def sources(self) -> Mapping[int, Callable[[], None]]:
+        """What to call when a descriptor is readable, until ``exit_code`` is set."""
+
+
+def wait_for(job: Ending) -> int:
+    """Wait for the end without an event loop; returns the exit code."""
+    sources = job.sources()
+    poll = select.poll()
+    for descriptor in sources:
+        poll.register(descriptor, select.POLLIN)
+    while job.exit_code is None:
+        for descriptor, _ in poll.poll():
+            sources[descriptor]()
+    return job.exit_code
 
 
 class Job:
@@ -133,14 +154,7 @@ class Job:
 
     def wait(self) -> int:
         """Wait for the job, without an event loop; returns its exit code."""
-        sources = self.sources()
-        poll = select.poll()
-        for descriptor in sources:
-            poll.register(descriptor, select.POLLIN)
-        while self.exit_code is None:
-            for descriptor, _ in poll.poll():
-                sources[descriptor]()
-        return self.exit_code
+        return wait_for(self)
 
     def sources(self) -> dict[int, Callable[[], None]]:
         """What to call when a descriptor is readable, until ``exit_code`` is set."""

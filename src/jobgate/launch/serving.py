@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from jobgate.config.settings import JobSettings, Settings
@@ -19,7 +19,7 @@ from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.usage import Usage
 
-from .launcher import Job
+from .launcher import Ending
 from .namespaces import PROXY_ADDRESS, PROXY_PORT
 from .report import summarize
 from .summary import Summary
@@ -32,13 +32,11 @@ class Account(NamedTuple):
     usage: Usage
 
 
-class Ending(Protocol):
-    """What ``until_ended`` needs of a job."""
+class Served(Ending, Protocol):
+    """What a gate needs of the job that it serves."""
 
-    exit_code: int | None
-
-    def sources(self) -> Mapping[int, Callable[[], None]]:
-        """What to call when a descriptor is readable, until ``exit_code`` is set."""
+    def begin(self) -> None:
+        """Let the job run, now that the gate is there."""
 
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -49,7 +47,7 @@ BACKLOG = 1024
 
 
 def serve(
-    job: Job, proxy: socket.socket, settings: Settings, journal: Journal, loop_factory: LoopFactory
+    job: Served, proxy: socket.socket, settings: Settings, journal: Journal, loop_factory: LoopFactory
 ) -> Account:
     """Serve the proxy's socket from the job's first moment to its last.
 
@@ -78,7 +76,7 @@ def listen(proxy: socket.socket, served: JobSettings) -> None:
     proxy.listen(BACKLOG)
 
 
-async def _serve(job: Job, proxy: socket.socket, settings: Settings, journal: Journal) -> Account:
+async def _serve(job: Served, proxy: socket.socket, settings: Settings, journal: Journal) -> Account:
     (served,) = settings.jobs
     gate = Gate(settings, journal=journal)
     try:

@@ -1,0 +1,56 @@
+"""Which places of the host a job may have mounted (edge: follows symbolic links, looks at files)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+PRIVATE = tuple(
+    map(
+        Path,
+        ("/run", "/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
+    )
+)
+"""Sockets of services, the kernel, devices, other containers."""
+KINDS = frozenset({"bind", "volume", "tmpfs", "image"})
+
+
+def judge_volume(value: str) -> Iterator[str]:
+    """What is wrong with a value of ``--volume``."""
+    source, colon, _ = value.partition(":")
+    if colon and source.startswith(("/", ".", "~")):
+        yield from judge_source(source)
+
+
+def judge_mount(value: str) -> Iterator[str]:
+    """What is wrong with a value of ``--mount``."""
+    fields = next(csv.reader([value]), [])
+    keys = {key.strip().lower(): text for key, _, text in (field.partition("=") for field in fields)}
+    kind = keys.get("type", "volume")
+    if kind not in KINDS:
+        yield f'"{value}": jobgate does not know mounts of type {kind}'
+    if keys.keys() & {"volume-opt", "volume-driver"}:
+        yield f'"{value}": jobgate cannot tell what a driver mounts'
+    if kind == "bind":
+        yield from judge_source(keys.get("source", keys.get("src", "")))
+
+
+def judge_source(source: str) -> Iterator[str]:
+    """What is wrong with a place of the host; symbolic links are followed first."""
+    real = Path(os.path.realpath(source))
+    if _is_socket(real):
+        yield f'"{source}": a socket of the host, whose server would act for the job'
+    for private in PRIVATE:
+        if real.is_relative_to(private) or private.is_relative_to(real):
+            yield f'"{source}": leads to {private}, where services of the host can be reached'
+            return
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False
