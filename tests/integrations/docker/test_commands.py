@@ -88,4 +88,6 @@ def test_java_options_of_the_user_are_found(words: str, value: str) -> None:
 )
 def test_podman_is_known_by_its_name(engine: str, podman: bool) -> None:
     assert is_podman(engine) == podman
+    assert ("--hostname=box" in start_job(Run(engine, "1", "o"), LINE, env_file=None)) == podman
+    assert ("--hostname=box" in holder_command(Run(engine, "1", "o"))) != podman
     assert ("--http-proxy=false" in start_job(Run(engine, "1", "o"), LINE, env_file=None)) == podman

@@ -78,5 +78,5 @@ def test_hypervisor_counts_as_reached_unless_nothing_is_there(
     monkeypatch: pytest.MonkeyPatch, number: int, leads_out: bool
 ) -> None:
     monkeypatch.setattr(FakeSocket, "error", number)
-    monkeypatch.setattr(holder.socket, "socket", FakeSocket)
+    monkeypatch.setattr("socket.socket", FakeSocket)
     assert holder.vsock_leads_out() == leads_out

@@ -20,6 +20,7 @@ def judged(words: str) -> list[str]:
         ("-p 80:80", "--publish: nothing reaches the job from outside"),
         ("-P", "--publish-all: nothing reaches"),
         ("--dns 192.0.2.1", "--dns: the gate resolves names"),
+        ("--add-host a:192.0.2.1", "--add-host: the gate resolves names: write it into"),
         ("--privileged", "--privileged: a privileged container owns the host"),
         ("--privileged=yes", "--privileged: a privileged container owns the host"),
         ("--cap-add NET_ADMIN", '--cap-add: "NET_ADMIN": reaches beyond the job'),
@@ -70,7 +71,7 @@ def test_option_that_would_undo_the_isolation_is_refused_with_the_reason(words: 
         "--ipc private --pid private --shm-size 1g",
         "--userns keep-id",
         "-v /srv:/srv:ro -v data:/data -v /anonymous --tmpfs /tmp",
-        "--hostname box --add-host a:192.0.2.1",
+        "--hostname box",
         "--runtime nvidia",
     ],
 )

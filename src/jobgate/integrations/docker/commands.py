@@ -17,8 +17,8 @@ OWNER_LABEL = "jobgate.launcher"
 HANDOVER = "/jobgate"
 """Where the holder sees the folder of the launcher's socket."""
 SOCKET = "control"
-_MOVED = ("hostname", "domainname", "add-host")
-"""Options about names, which the engine takes from whoever owns the network: the holder."""
+_MOVED = ("hostname", "domainname")
+"""The job's name, which Docker takes from whoever owns the network: the holder."""
 
 
 NO_PROFILE = Path()
@@ -74,7 +74,7 @@ def start_holder(
         address: Of the proxy inside.
         port: The same.
     """
-    names = [word for option in line.named(*_MOVED) for word in option.words]
+    names = [word for option in line.named(*_moved(run)) for word in option.words]
     confined = ["--cap-drop=ALL", "--security-opt=no-new-privileges", "--security-opt=label=disable"]
     return [
         *(run.engine, "run", "--detach", "--rm", "--pull=never", f"--name={run.holder}", *run.common),
@@ -93,7 +93,8 @@ def start_job(run: Run, line: CommandLine, *, env_file: Path | None) -> list[str
         env_file: The variables that lead to the gate, if there is one; what the user sets of the
             same names must have been taken out by ``without_variables``.
     """
-    words = [word for option in line.options if option.name not in _MOVED for word in option.words]
+    moved = _moved(run)
+    words = [word for option in line.options if option.name not in moved for word in option.words]
     words.append("--rm")
     if is_podman(run.engine):
         words.append("--http-proxy=false")
@@ -101,6 +102,10 @@ def start_job(run: Run, line: CommandLine, *, env_file: Path | None) -> list[str
         words.append(f"--env-file={env_file}")
     last = [*run.common, "--cap-drop=NET_RAW", f"--network=container:{run.holder}"]
     return [run.engine, "run", *words, *last, line.image, *line.command]
+
+
+def _moved(run: Run) -> tuple[str, ...]:
+    return () if is_podman(run.engine) else _MOVED
 
 
 def without_variables(line: CommandLine, names: Collection[str]) -> CommandLine:

@@ -24,6 +24,7 @@ REFUSED = {
     ),
     **dict.fromkeys(("publish", "publish-all", "expose"), _INBOUND),
     **dict.fromkeys(("dns", "dns-opt", "dns-option", "dns-search"), _NAMES),
+    "add-host": "the gate resolves names: write it into [dns] hosts of --config",
     **dict.fromkeys(("pod", "pod-id-file", "requires"), _NETWORK),
     **dict.fromkeys(("detach", "restart"), _ENDS),
     "privileged": "a privileged container owns the host, its network included",
