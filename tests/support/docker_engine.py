@@ -67,12 +67,12 @@ class Lines:
 
 
 class Engine:
-    """A running engine; ``host`` commands run where its containers see the host."""
+    """A running engine; ``host`` commands, behind ``enter``, run where its containers see the host."""
 
     def __init__(self, folder: Path, namespace: str) -> None:
         self.folder = folder
         self.environment = {"DOCKER_HOST": f"unix://{folder}/docker.sock", "DOCKER_BUILDKIT": "0"}
-        self._enter = ("nsenter", f"--net=/run/netns/{namespace}")
+        self.enter = ("nsenter", f"--net=/run/netns/{namespace}")
 
     def docker(self, *args: str) -> str:
         """Run the docker client."""
@@ -87,13 +87,13 @@ class Engine:
 
     def host(self, *command: str) -> str:
         """Run a command in the network namespace of the engine."""
-        return run(*self._enter, *command)
+        return run(*self.enter, *command)
 
     @contextmanager
     def host_process(self, command: Sequence[str], marker: str) -> Iterator[list[str]]:
         """Keep a program running there, from its first line with the marker on; yields its lines."""
         process = subprocess.Popen(
-            [*self._enter, *command],
+            [*self.enter, *command],
             env={**os.environ, "PATH": ADMIN_PATH, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

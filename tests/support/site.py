@@ -7,7 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ class Site:
         environment: What ``jobgate env`` prints, and where each client finds the authority.
         plain_tunnels: The same for a job whose tunnels may carry anything.
         known: The same for a job that shares its listener and is known by its token.
+        also: Further TLS ports of the listed host, which somebody else serves.
     """
 
     origin: WebOrigin
@@ -44,6 +45,7 @@ class Site:
     environment: dict[str, str]
     plain_tunnels: dict[str, str]
     known: dict[str, str]
+    also: tuple[int, ...] = ()
 
     def with_plain_tunnels(self) -> Site:
         """As the job whose tunnels may carry anything: some clients tunnel ``http://`` and ``ws://`` too."""
@@ -68,21 +70,25 @@ class Site:
         return subprocess.run(command, input=content, capture_output=True, timeout=60, env=self.environment)
 
 
-def _configuration(origin: WebOrigin, port: int, plain_port: int, shared_port: int) -> str:
+def _configuration(
+    origin: WebOrigin, port: int, plain_port: int, shared_port: int, also: Sequence[int] = ()
+) -> str:
     plain, secure = origin.plain_port, origin.tls_port
+    addresses = "".join(f', "127.0.0.1:{more}"' for more in also)
+    domains = "".join(f', "ok.test:{more}"' for more in also)
     return f"""
 [listen]
 control = ""
 proxy = ["127.0.0.1:{shared_port}"]
 [node]
-allow_addresses = ["127.0.0.1:{plain}", "127.0.0.1:{secure}"]
+allow_addresses = ["127.0.0.1:{plain}", "127.0.0.1:{secure}"{addresses}]
 [dns]
 hosts = {{ "ok.test" = ["127.0.0.1"], "tunnel.ok.test" = ["127.0.0.1"], "evil.test" = ["127.0.0.1"] }}
 [[job]]
 id = "job"
 network = "http"
 listen = "127.0.0.1:{port}"
-domains = ["ok.test", "ok.test:{secure}"]
+domains = ["ok.test", "ok.test:{secure}"{domains}]
 [[job]]
 id = "plain-tunnels"
 network = "http"
@@ -122,9 +128,17 @@ def _job_environment(job: str, configuration: Path, home: Path, authority: Path)
 
 
 @contextmanager
-def running_site(folder: Path) -> Iterator[Site]:
-    """Start an origin and a gate that know nothing of each other but the gate's rules."""
-    authority = trustme.CA()
+def running_site(
+    folder: Path, authority: trustme.CA | None = None, also: Sequence[int] = ()
+) -> Iterator[Site]:
+    """Start an origin and a gate that know nothing of each other but the gate's rules.
+
+    Args:
+        folder: For all their files.
+        authority: Signs the origin's certificate.
+        also: Further TLS ports of the listed host, which somebody else serves.
+    """
+    authority = authority or trustme.CA()
     bundle = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -136,13 +150,13 @@ def running_site(folder: Path) -> Iterator[Site]:
     (home / ".wgetrc").write_text(f"ca_certificate = {bundle}\n")
     with web_origin(tls, files) as origin:
         configuration = folder / "jobgate.toml"
-        configuration.write_text(_configuration(origin, free_port(), free_port(), free_port()))
+        configuration.write_text(_configuration(origin, free_port(), free_port(), free_port(), also))
         with serve(configuration) as gate:
             environments = [
                 _job_environment(job, configuration, home, bundle)
                 for job in ("job", "plain-tunnels", "known")
             ]
-            yield Site(origin, gate, files, bundle, *environments)
+            yield Site(origin, gate, files, bundle, *environments, also=tuple(also))
 
 
 def need(program: str) -> str:

@@ -93,6 +93,10 @@ def test_vsock_that_cannot_be_closed_is_a_failure(
         ("docker: Error response from daemon: No such image: jobgate:latest.", 'no image "jobgate" to hold'),
         ("Error: jobgate: image not known", 'no image "jobgate" to hold'),
         ("first\nCannot connect to the Docker daemon.", "docker run: Cannot connect to the Docker daemon."),
+        (
+            "docker: what went wrong\n\nRun 'docker run --help' for more",
+            "docker run: docker: what went wrong",
+        ),
         ("", "docker run: exit code 1"),
     ],
 )

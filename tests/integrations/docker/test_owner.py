@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,13 @@ def test_process_that_ended_is_gone(here: Owner) -> None:
     child = subprocess.Popen(["true"])
     child.wait()
     assert replace(here, pid=child.pid).is_gone(here)
+
+
+def test_process_of_whose_end_nobody_took_note_is_gone(here: Owner) -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        start = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        assert replace(here, pid=child.pid, start_ticks=start).is_gone(here)
 
 
 def test_other_process_of_the_same_number_is_not_the_launcher(here: Owner) -> None:

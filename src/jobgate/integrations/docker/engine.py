@@ -66,9 +66,15 @@ def ask(*command: str) -> str:
     except OSError as error:
         raise LaunchError(f"{command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise LaunchError(f"{Path(command[0]).name} {command[1]}: {said[-1]}")
+        raise LaunchError(f"{Path(command[0]).name} {command[1]}: {complaint(done.stderr, done.returncode)}")
     return done.stdout
+
+
+def complaint(said: str, exit_code: int) -> str:
+    """The line of a client's standard error that says what went wrong."""
+    lines = [line.strip() for line in said.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("Run '", "See '"))]
+    return lines[-1] if lines else f"exit code {exit_code}"
 
 
 def sweep(engine: str, owner: Owner) -> None:

@@ -63,11 +63,17 @@ class Owner:
         except PermissionError:
             pass  # somebody else's process of that number
         try:
-            return _start_ticks((proc / f"{self.pid}/stat").read_text()) != self.start_ticks
+            status = (proc / f"{self.pid}/stat").read_text()
         except ProcessLookupError:
             return True
         except OSError:
             return False  # hidden from us
+        return _has_ended(status) or _start_ticks(status) != self.start_ticks
+
+
+def _has_ended(text: str) -> bool:
+    """Whether nobody has taken note of its end yet: field 3 of ``/proc/PID/stat``."""
+    return text.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def _start_ticks(text: str) -> int:
