@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from support.wait import wait_until
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 PAGE = ROOT / "docs/docker.md"
+MARK = "=== step"
 JOB = f"--volume={ROOT}/tests/data/container/job.py:/job.py:ro"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode().strip())"
 VSOCK = """
@@ -153,6 +154,17 @@ def test_name_of_the_job_is_what_it_was_given(client: Client) -> None:
     assert client.run("--hostname", "box", PYTHON_IMAGE, "hostname").stdout == "box\n"
 
 
+def test_variables_of_the_gate_beat_all_others(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("http_proxy=http://evil.test\nOTHER=1\n")
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpsProxy": "http://evil.test"}}}')
+    job = ["--env-file", f"{tmp_path}/job.env", "-e", "no_proxy=*", PYTHON_IMAGE, "env"]
+    environment = [f"DOCKER_CONFIG={tmp_path}", "HTTPS_PROXY=http://evil.test"]
+    done = client.world.run("env", *environment, *client.words(*job))
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert found["http_proxy"] == found["HTTPS_PROXY"] == "http://127.0.0.1:3128"
+    assert (found["no_proxy"], found["OTHER"]) == ("localhost,127.0.0.1,::1", "1")
+
+
 def test_terminal_passes_through(client: Client) -> None:
     words = client.words("-it", PYTHON_IMAGE, "sh", "-c", "test -t 0 && test -t 1 && echo yes")
     command = " ".join(f"'{word}'" for word in words)
@@ -228,22 +240,52 @@ def test_image_that_is_not_there_is_named(client: Client) -> None:
 
 
 def test_page_is_true(world: World, tmp_path: Path, client: Client) -> None:
-    steps = steps_of(PAGE)
-    if client.name == "docker" and shutil.which("podman") is not None:
-        pytest.skip("with podman, in its turn")
+    if client.name == "docker":
+        pytest.skip("with Podman, in its turn")
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
-    wrong = [step.command for step in steps if not client_is_missing(step.command)]
-    script = "\n".join(
-        f"echo '=== {number}'\n{command}\necho '=== done' $?" for number, command in enumerate(wrong)
-    )
-    done = world.run("bash", "-c", f"cd {tmp_path}\nexec 2>&1\n{script}")
-    for number, command in enumerate(wrong):
-        part = done.stdout.split(f"=== {number}\n")[1].split("=== done ")
-        assert part[1].startswith("0\n"), f"{command}: {part[0]}"
-        step = next(step for step in steps if step.command == command)
-        shown = [shape(line) for line in part[0].splitlines()]
-        assert [line for line in map(shape, step.output) if line not in shown] == [], part[0]
+    steps = steps_of(PAGE)
+    parts = [f"echo '{MARK}'\n{step.command}\necho \"{MARK} $?\"" for step in steps]
+    done = world.run("bash", "-c", "\n".join([f"cd {tmp_path}; exec 2>&1", *parts]))
+    outputs = re.findall(f"{MARK}\n(.*?){MARK} ([0-9]+)\n", done.stdout, re.S)
+    assert len(outputs) == len(steps), done.stdout
+    for step, (output, exit_code) in zip(steps, outputs, strict=True):
+        assert exit_code == "0", f"{step.command}: {output}"
+        lines = [shape(line) for line in output.splitlines()]
+        assert [line for line in map(shape, step.output) if line not in lines] == [], output
 
 
-def client_is_missing(command: str) -> bool:
-    return "podman" in command and shutil.which("podman") is None
+COMPOSE = ("docker", "compose", "-f", str(ROOT / "deploy/compose-gateway.yaml"))
+
+
+@pytest.fixture
+def gateway(world: World, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Runs a Python program as one of two jobs behind a gateway."""
+    tokens = {"JOB_A_TOKEN": "a" * 16, "JOB_B_TOKEN": "b" * 16}
+    configuration = (ROOT / "deploy/gateway.toml").read_text()
+    for name, token in tokens.items():
+        configuration = configuration.replace(name, token)
+    (tmp_path / "gateway.toml").write_text(configuration)
+    given = {"JOB_IMAGE": PYTHON_IMAGE, "GATEWAY_CONFIG": f"{tmp_path}/gateway.toml", **tokens}
+    variables = ["env", *(f"{name}={value}" for name, value in given.items())]
+
+    def attempt(job: str, *words: str, options: Sequence[str] = ()) -> str:
+        command = [*COMPOSE, "run", "--rm", "-T", *options, JOB, job, "python3", *words]
+        done = world.run(*variables, *command)
+        return done.stdout.strip() or done.stderr
+
+    if not world.engine.isolates_gateways:
+        for number in "12":
+            world.engine.host("iptables", "-I", "INPUT", "-i", f"jobgate{number}", "-j", "DROP")
+    yield attempt
+    world.run(*variables, *COMPOSE, "down", "--timeout", "1")
+
+
+def test_jobs_of_one_gateway_are_apart(gateway: Callable[..., str]) -> None:
+    fetch = ("-c", FETCH, "http://www.example.org/")
+    assert gateway("job-b", *fetch) == "hello"
+    assert "jobgate: not-listed" in gateway("job-a", *fetch)
+    # Its neighbour's token is worth nothing on its own network, and the neighbour's listener is not there.
+    stolen = ["-e", f"http_proxy=http://job-b:{'b' * 16}@172.30.97.2:3128"]
+    assert "jobgate: unknown-job" in gateway("job-a", *fetch, options=stolen)
+    for address, port in [("172.30.96.2", "3128"), ("172.30.97.1", "8099"), (WEB, "80")]:
+        assert gateway("job-a", "/job.py", "connect", address, port).startswith("failed:")
