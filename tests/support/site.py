@@ -152,11 +152,11 @@ def running_site(
         configuration = folder / "jobgate.toml"
         configuration.write_text(_configuration(origin, free_port(), free_port(), free_port(), also))
         with serve(configuration) as gate:
-            environments = [
+            own, plain_tunnels, known = (
                 _job_environment(job, configuration, home, bundle)
                 for job in ("job", "plain-tunnels", "known")
-            ]
-            yield Site(origin, gate, files, bundle, *environments, also=tuple(also))
+            )
+            yield Site(origin, gate, files, bundle, own, plain_tunnels, known, tuple(also))
 
 
 def need(program: str) -> str:

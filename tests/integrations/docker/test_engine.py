@@ -61,7 +61,7 @@ def test_open_vsock_is_closed_by_a_profile_that_lasts_as_long_as_the_network(
     place.write_text('{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}')
     monkeypatch.setattr(engine, "PLACES", (str(place),))
     with held_network(run, "jobgate", LINE) as (closed, _):
-        assert closed.profile != NO_PROFILE
+        assert (closed.profile != NO_PROFILE, closed.holder != run.holder) == (True, True)
         assert "SCMP_CMP_EQ" in closed.profile.read_text()
     assert not closed.profile.exists()
 

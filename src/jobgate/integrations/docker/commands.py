@@ -43,8 +43,11 @@ class Run:
 
     @property
     def holder(self) -> str:
-        """Name of the container that owns the network."""
-        return f"jobgate-{self.id}"
+        """Name of the container that owns the network.
+
+        With a profile it is another: the engine may still be removing the one without.
+        """
+        return f"jobgate-{self.id}" if self.profile == NO_PROFILE else f"jobgate-{self.id}-closed"
 
     @property
     def common(self) -> list[str]:

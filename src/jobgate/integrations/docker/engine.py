@@ -140,7 +140,6 @@ def held_network(run: Run, image: str, line: CommandLine) -> Iterator[tuple[Run,
         held = stack.enter_context(_held(run, image, line))
         if held.vsock:
             stack.close()
-            remove(run.engine, run.holder)
             run = replace(run, profile=_closing_profile(Path(private)))
             held = stack.enter_context(_held(run, image, line))
             if held.vsock:
