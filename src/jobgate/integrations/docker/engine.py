@@ -31,14 +31,15 @@ _VSOCK_REMEDY = (
 )
 
 # Ends when its input does, however the launcher ended, and leaves no container of the run. What the engine
-# is removing already is asked for again until it is gone: seconds at most.
+# is removing already is waited for, but not for ever.
 _REMOVER = """
 trap '' HUP INT QUIT TERM
 cat > /dev/null
-for attempt in 1 2 3 4 5 6 7 8 9 10; do
+attempts=0
+while [ $((attempts += 1)) -le 100 ]; do
     found=$("$1" ps --all --quiet --filter "$2") || exit
     [ -n "$found" ] || exit 0
-    "$1" rm --force $3 $found
+    "$1" rm --force $3 $found || sleep 0.1
 done
 """
 

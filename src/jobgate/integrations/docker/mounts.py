@@ -41,12 +41,12 @@ def judge_mount(value: str) -> Iterator[str]:
 def judge_source(source: str) -> Iterator[str]:
     """What is wrong with a place of the host; symbolic links are followed first."""
     real = Path(os.path.realpath(source))
-    if _is_socket(real):
-        yield f'"{source}": a socket of the host, whose server would act for the job'
     for private in PRIVATE:
         if real.is_relative_to(private) or private.is_relative_to(real):
             yield f'"{source}": leads to {private}, where services of the host can be reached'
             return
+    if _is_socket(real):
+        yield f'"{source}": a socket of the host, whose server would act for the job'
 
 
 def _is_socket(path: Path) -> bool:
