@@ -244,5 +244,5 @@ def _explain(message: str, image: str) -> str:
 
 
 def _at_once(engine: str) -> Sequence[str]:
-    """What makes ``rm --force`` do at once what it says: Podman asks first, and keeps what others depend on."""
+    """What makes ``rm --force`` do it at once: Podman asks first, and keeps what others depend on."""
     return ("--time=0", "--depend") if is_podman(engine) else ()
