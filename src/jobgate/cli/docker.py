@@ -16,7 +16,7 @@ import click
 
 from jobgate.config.policy import Network
 from jobgate.config.settings import Settings
-from jobgate.integrations.docker.commands import Run, java_options, start_job, without_variables
+from jobgate.integrations.docker.commands import PUBLIC, Run, java_options, start_job, without_variables
 from jobgate.integrations.docker.container import ContainerJob
 from jobgate.integrations.docker.engine import find_engine, held_network, removed_at_the_end, sweep
 from jobgate.integrations.docker.options import CommandLine, CommandLineError, parse
@@ -173,7 +173,7 @@ def _run(
     sweep(run.engine, owner)
     with removed_at_the_end(run), held_network(run, gate_image, line) as (run, proxy):
         if job.policy.network is Network.NONE:
-            with ContainerJob(start_job(run, line, env_file=None)) as container:
+            with ContainerJob(start_job(run, line)) as container:
                 container.begin()
                 return wait_for(container), None
         return _run_behind_gate(run, line, proxy, settings, log=log, loop=loop)
@@ -183,10 +183,13 @@ def _run_behind_gate(
     run: Run, line: CommandLine, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str
 ) -> tuple[int, Account]:
     variables = job_variables(settings, line)
-    with _private_file(as_docker(variables) + "\n") as env_file:
+    public = {name: value for name, value in variables.items() if name in PUBLIC}
+    private = {name: value for name, value in variables.items() if name not in PUBLIC}
+    with _private_file(as_docker(private)) as env_file:
         from .run_gate import serve_job  # what is wrong before needs no gate
 
-        command = start_job(run, without_variables(line, variables), env_file=env_file)
+        line = without_variables(line, variables)
+        command = start_job(run, line, variables=public, env_file=env_file)
         with ContainerJob(command) as container:
             account = serve_job(container, proxy, settings, log=log, loop=loop)
             return wait_for(container), account

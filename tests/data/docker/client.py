@@ -46,6 +46,9 @@ def run(given: dict[str, list[str]], rest: list[str]) -> None:
         for line in Path(file).read_text().splitlines():
             name, _, value = line.partition("=")
             os.environ[name] = value
+    for text in given.get("--env", []):
+        name, _, value = text.partition("=")
+        os.environ[name] = value
     os.execvp(rest[1], rest[1:])  # noqa: S606  the job of a test
 
 

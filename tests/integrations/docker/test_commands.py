@@ -34,31 +34,29 @@ def test_holder_has_no_network_no_right_and_the_names_of_the_job() -> None:
 
 
 def test_job_joins_the_network_of_the_holder_after_all_that_the_user_says() -> None:
-    command = start_job(RUN, LINE, env_file=Path("/x.env"))
+    command = start_job(RUN, LINE, variables={"http_proxy": "x"}, env_file=Path("/x.env"))
     image = command.index("alpine")
     assert command[image:] == ["alpine", "ls", "-l"]
     assert command[image - 1] == "--network=container:jobgate-0a1b"
     assert "--cap-drop=NET_RAW" in command[:image]
-    assert "--env-file=/x.env" in command[:image]
+    assert {"--env-file=/x.env", "--env=http_proxy=x"} <= set(command[:image])
     assert "--hostname=box" not in command
 
 
 def test_job_is_removed_whether_the_user_asks_for_it_or_not() -> None:
-    assert start_job(RUN, parse(["alpine"]), env_file=None).count("--rm") == 1
-    command = start_job(RUN, parse(["--rm=false", "alpine"]), env_file=None)
+    assert start_job(RUN, parse(["alpine"])).count("--rm") == 1
+    command = start_job(RUN, parse(["--rm=false", "alpine"]))
     assert command.index("--rm") > command.index("--rm=false")
 
 
-@pytest.mark.parametrize(
-    "command", [holder_command(), start_job(RUN, LINE, env_file=None)], ids=["holder", "job"]
-)
+@pytest.mark.parametrize("command", [holder_command(), start_job(RUN, LINE)], ids=["holder", "job"])
 def test_every_container_is_marked_with_its_run_and_its_launcher(command: list[str]) -> None:
     assert {"--label=jobgate.run=0a1b", "--label=jobgate.launcher=boot/1/2/3"} <= set(command)
 
 
 def test_profile_holds_for_both_containers() -> None:
     run = Run("docker", "0a1b", "boot/1/2/3", Path("/x.json"))
-    for command in (holder_command(run), start_job(run, LINE, env_file=None)):
+    for command in (holder_command(run), start_job(run, LINE)):
         assert "--security-opt=seccomp=/x.json" in command
 
 
@@ -88,6 +86,6 @@ def test_java_options_of_the_user_are_found(words: str, value: str) -> None:
 )
 def test_podman_is_known_by_its_name(engine: str, podman: bool) -> None:
     assert is_podman(engine) == podman
-    assert ("--hostname=box" in start_job(Run(engine, "1", "o"), LINE, env_file=None)) == podman
+    assert ("--hostname=box" in start_job(Run(engine, "1", "o"), LINE)) == podman
     assert ("--hostname=box" in holder_command(Run(engine, "1", "o"))) != podman
-    assert ("--http-proxy=false" in start_job(Run(engine, "1", "o"), LINE, env_file=None)) == podman
+    assert ("--http-proxy=false" in start_job(Run(engine, "1", "o"), LINE)) == podman

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from jobgate.launch.environment import JAVA_OPTIONS
+from jobgate.launch.environment import JAVA_OPTIONS, proxy_variables
 
 from .options import CommandLine, Option
 
@@ -17,10 +18,13 @@ OWNER_LABEL = "jobgate.launcher"
 HANDOVER = "/jobgate"
 """Where the holder sees the folder of the launcher's socket."""
 SOCKET = "control"
+PUBLIC = frozenset(proxy_variables("", 0))
+"""Variables without secrets: as options they beat the proxies of the client's own configuration."""
 _MOVED = ("hostname", "domainname")
 """The job's name, which Docker takes from whoever owns the network: the holder."""
 
 
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 NO_PROFILE = Path()
 """The engine's own filter of system calls."""
 
@@ -87,20 +91,24 @@ def start_holder(
     ]
 
 
-def start_job(run: Run, line: CommandLine, *, env_file: Path | None) -> list[str]:
+def start_job(
+    run: Run, line: CommandLine, *, variables: Mapping[str, str] = NO_VARIABLES, env_file: Path | None = None
+) -> list[str]:
     """Run the job's container in the foreground, in the network of the holder.
 
     Args:
         run: Whose it is.
-        line: As the user wrote it, judged already.
-        env_file: The variables that lead to the gate, if there is one; what the user sets of the
-            same names must have been taken out by ``without_variables``.
+        line: As the user wrote it, judged already; what the user sets of the variables that follow
+            must have been taken out by ``without_variables``.
+        variables: Whose values may stand in a command line, which everybody can read.
+        env_file: Has the others.
     """
     moved = _moved(run)
     words = [word for option in line.options if option.name not in moved for word in option.words]
     words.append("--rm")
     if is_podman(run.engine):
         words.append("--http-proxy=false")
+    words += [f"--env={name}={value}" for name, value in variables.items()]
     if env_file is not None:
         words.append(f"--env-file={env_file}")
     last = [*run.common, "--cap-drop=NET_RAW", f"--network=container:{run.holder}"]
