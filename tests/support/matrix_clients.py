@@ -7,6 +7,7 @@ besides says whom to trust, where to keep files, and not to try again.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -80,7 +81,7 @@ def clients() -> list[Client]:
         Client("yarn", ("yarn",), _yarn, ("yarn", "--version")),
         Client("Node fetch", ("node",), _node, ("node", "--version"), missing=_old_node, plain_tunnels=True),
         Client("Go net/http", ("go",), _go, ("go", "version"), prepare=_build_go),
-        Client("cargo", ("cargo",), _cargo, ("cargo", "--version")),
+        Client("cargo", ("cargo",), _cargo, ("cargo", "--version"), missing=_old_cargo),
         Client("apt", ("apt-get",), _apt, ("apt-get", "--version")),
         *(
             Client(
@@ -166,10 +167,18 @@ def _node(attempt: Fetch) -> Attempt:
     return attempt.run(*node_command("node")(attempt.url(f"/bytes/{SIZE}"))).with_output(pattern(SIZE))
 
 
+def _older_than(program: str, *version: int) -> bool:
+    found = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    numbers = re.search(r"(\d+)\.(\d+)", found)
+    return numbers is None or tuple(map(int, numbers.groups())) < version
+
+
 def _old_node() -> str:
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    old = int(version.removeprefix("v").split(".")[0]) < 24
-    return f"node {version} does not read NODE_USE_ENV_PROXY" if old else ""
+    return "this node does not read NODE_USE_ENV_PROXY: 24 does" if _older_than("node", 24, 0) else ""
+
+
+def _old_cargo() -> str:
+    return "this cargo has no sparse indexes: 1.68 has" if _older_than("cargo", 1, 68) else ""
 
 
 def _build_go(site: Site, tools: Path) -> None:
