@@ -151,7 +151,7 @@ def _uv(attempt: Fetch) -> Attempt:
 
 
 def _npm(attempt: Fetch) -> Attempt:
-    arguments = ["--fetch-retries=0", f"--cache={attempt.folder}/cache"]
+    arguments = ["--fetch-retries=0", f"--cache={attempt.folder}/cache", f"--cafile={attempt.site.authority}"]
     done = attempt.run("npm", "pack", attempt.url("/files/tiny.tgz"), *arguments)
     return done.with_file(attempt.folder / "tiny-1.0.0.tgz")
 
