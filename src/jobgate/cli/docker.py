@@ -171,21 +171,28 @@ def _run(
     owner = Owner.this_process()
     run = Run(find_engine(engine), secrets.token_hex(8), str(owner))
     sweep(run.engine, owner)
-    with removed_at_the_end(run), held_network(run, gate_image, line) as (run, proxy):
+    with removed_at_the_end(run) as private, held_network(run, gate_image, line, private) as (run, proxy):
         if job.policy.network is Network.NONE:
             with ContainerJob(start_job(run, line)) as container:
                 container.begin()
                 return wait_for(container), None
-        return _run_behind_gate(run, line, proxy, settings, log=log, loop=loop)
+        return _run_behind_gate(run, line, proxy, settings, private, log=log, loop=loop)
 
 
 def _run_behind_gate(
-    run: Run, line: CommandLine, proxy: socket.socket, settings: Settings, *, log: str | None, loop: str
+    run: Run,
+    line: CommandLine,
+    proxy: socket.socket,
+    settings: Settings,
+    folder: Path,
+    *,
+    log: str | None,
+    loop: str,
 ) -> tuple[int, Account]:
     variables = job_variables(settings, line)
     public = {name: value for name, value in variables.items() if name in PUBLIC}
     private = {name: value for name, value in variables.items() if name not in PUBLIC}
-    with _private_file(as_docker(private)) as env_file:
+    with _private_file(as_docker(private), folder) as env_file:
         from .run_gate import serve_job  # what is wrong before needs no gate
 
         line = without_variables(line, variables)
@@ -196,9 +203,9 @@ def _run_behind_gate(
 
 
 @contextmanager
-def _private_file(text: str) -> Iterator[Path]:
+def _private_file(text: str, folder: Path) -> Iterator[Path]:
     """A file that nobody else can read, while the context is entered."""
-    with tempfile.NamedTemporaryFile("w", prefix="jobgate-", suffix=".env") as file:
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".env") as file:
         file.write(text)
         file.flush()
         yield Path(file.name)

@@ -4,8 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -30,6 +32,13 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 
 
 @pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not pytest's own folder: its path may be longer than that of a socket can be.
+    with TemporaryDirectory(prefix="jobgate-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
 def run(client: FakeClient) -> Run:
     return Run(client.path, "0a1b", str(Owner.this_process()))
 
@@ -42,10 +51,10 @@ def probing(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
 
 
 def test_held_network_gives_a_bound_socket_that_children_do_not_inherit(
-    run: Run, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, folder: Path, client: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probing(monkeypatch, CLOSED)
-    with held_network(run, "jobgate", LINE) as (same, proxy):
+    with held_network(run, "jobgate", LINE, folder) as (same, proxy):
         assert (same, proxy.getsockname()[0]) == (run, "127.0.0.1")
         assert not proxy.get_inheritable()
         assert client.containers == [run.holder]
@@ -53,17 +62,16 @@ def test_held_network_gives_a_bound_socket_that_children_do_not_inherit(
         socket.create_connection(proxy.getsockname()).close()
 
 
-def test_open_vsock_is_closed_by_a_profile_that_lasts_as_long_as_the_network(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_open_vsock_is_closed_by_a_profile(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     probing(monkeypatch, OPEN, CLOSED)
     place = tmp_path / "seccomp.json"
     place.write_text('{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}')
     monkeypatch.setattr(engine, "PLACES", (str(place),))
-    with held_network(run, "jobgate", LINE) as (closed, _):
+    with held_network(run, "jobgate", LINE, folder) as (closed, _):
         assert (closed.profile != NO_PROFILE, closed.holder != run.holder) == (True, True)
         assert "SCMP_CMP_EQ" in closed.profile.read_text()
-    assert not closed.profile.exists()
 
 
 @pytest.mark.parametrize(
@@ -76,14 +84,14 @@ def test_open_vsock_is_closed_by_a_profile_that_lasts_as_long_as_the_network(
     ids=["no profile", "bad profile", "no use"],
 )
 def test_vsock_that_cannot_be_closed_is_a_failure(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, message: str
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, message: str
 ) -> None:
     probing(monkeypatch, OPEN, OPEN)
     place = tmp_path / "seccomp.json"
     if text is not None:
         place.write_text(text)
     monkeypatch.setattr(engine, "PLACES", (str(place),))
-    with pytest.raises(LaunchError, match=message), held_network(run, "jobgate", LINE):
+    with pytest.raises(LaunchError, match=message), held_network(run, "jobgate", LINE, folder):
         pytest.fail("a job could be started")
 
 
@@ -100,50 +108,64 @@ def test_vsock_that_cannot_be_closed_is_a_failure(
         ("", "docker run: exit code 1"),
     ],
 )
-def test_engine_that_refuses_is_quoted(run: Run, client: FakeClient, said: str, message: str) -> None:
+def test_engine_that_refuses_is_quoted(
+    run: Run, folder: Path, client: FakeClient, said: str, message: str
+) -> None:
     client.fail("run", said or "\n")
-    with pytest.raises(LaunchError, match=message), held_network(run, "jobgate", LINE):
+    with pytest.raises(LaunchError, match=message), held_network(run, "jobgate", LINE, folder):
         pytest.fail("a job could be started")
 
 
-def test_holder_that_never_comes_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_holder_that_never_comes_is_explained(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "HANDOVER_S", 0.01)
     monkeypatch.setattr(engine, "holder_program", lambda: "")
     with (
         pytest.raises(LaunchError, match="the engine must run on this machine"),
-        held_network(run, "x", LINE),
+        held_network(run, "x", LINE, folder),
     ):
         pytest.fail("a job could be started")
 
 
-def test_holder_that_gives_no_socket_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_holder_that_gives_no_socket_is_an_error(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = "import socket, sys; socket.socket(1, socket.SOCK_SEQPACKET).connect(sys.argv[1])"
     monkeypatch.setattr(engine, "holder_program", lambda: program)
-    with pytest.raises(LaunchError, match="the holder gave no socket"), held_network(run, "x", LINE):
+    with pytest.raises(LaunchError, match="the holder gave no socket"), held_network(run, "x", LINE, folder):
         pytest.fail("a job could be started")
 
 
 def test_containers_of_a_run_are_removed_at_its_end(run: Run, client: FakeClient) -> None:
     client.left_behind(run.id, run.owner)
     client.left_behind("other", run.owner)
-    with removed_at_the_end(run):
+    with removed_at_the_end(run) as private:
         assert client.containers == [run.id, "other"]
+        assert private.stat().st_mode & 0o777 == 0o700
+        (private / "file").touch()
     assert client.containers == ["other"]
+    assert not private.exists()
 
 
-def test_containers_of_a_run_are_removed_when_the_launcher_is_killed(run: Run, client: FakeClient) -> None:
+def test_containers_of_a_run_are_removed_when_the_launcher_is_killed(
+    run: Run, client: FakeClient, tmp_path: Path
+) -> None:
     client.left_behind(run.id, run.owner)
+    link = tmp_path / "link"
     program = f"""
 import os, signal
 from jobgate.integrations.docker.commands import Run
 from jobgate.integrations.docker.engine import removed_at_the_end
-with removed_at_the_end(Run({run.engine!r}, {run.id!r}, {run.owner!r})):
+with removed_at_the_end(Run({run.engine!r}, {run.id!r}, {run.owner!r})) as private:
+    os.symlink(private, {str(link)!r})
     os.kill(os.getpid(), signal.SIGKILL)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", program], env=environment, timeout=20, check=False)
     assert killed.returncode == -9
     wait_until(lambda: not client.containers)
+    assert (link.is_symlink(), link.exists()) == (True, False)
 
 
 def test_sweep_removes_what_dead_launchers_left_and_nothing_else(run: Run, client: FakeClient) -> None:

@@ -35,6 +35,7 @@ _VSOCK_REMEDY = (
 _REMOVER = """
 trap '' HUP INT QUIT TERM
 cat > /dev/null
+rm -r -f -- "$4"
 attempts=0
 while [ $((attempts += 1)) -le 100 ]; do
     found=$("$1" ps --all --quiet --filter "$2") || exit
@@ -104,13 +105,17 @@ def remove(engine: str, container: str) -> None:
 
 
 @contextmanager
-def removed_at_the_end(run: Run) -> Iterator[None]:
-    """Leave no container of a run behind, even if this process is killed.
+def removed_at_the_end(run: Run) -> Iterator[Path]:
+    """Leave no container and no file of a run behind, even if this process is killed.
 
     A shell outside our session waits for the end of a pipe of which only we have the
     other end, and then removes what carries the label of the run.
+
+    Yields:
+        A folder for its files, which no other user can enter.
     """
-    arguments = [run.engine, f"label={RUN_LABEL}={run.id}", " ".join(_at_once(run.engine))]
+    private = Path(tempfile.mkdtemp(prefix="jobgate-"))
+    arguments = [run.engine, f"label={RUN_LABEL}={run.id}", " ".join(_at_once(run.engine)), str(private)]
     remover = subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", _REMOVER, "jobgate-remover", *arguments],
         stdin=subprocess.PIPE,
@@ -119,13 +124,15 @@ def removed_at_the_end(run: Run) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        yield
+        yield private
     finally:
         remover.communicate()
 
 
 @contextmanager
-def held_network(run: Run, image: str, line: CommandLine) -> Iterator[tuple[Run, socket.socket]]:
+def held_network(
+    run: Run, image: str, line: CommandLine, private: Path
+) -> Iterator[tuple[Run, socket.socket]]:
     """Make a network of nothing but loopback, in a container that lives as long as the context.
 
     Where containers can reach the hypervisor past every network (AF_VSOCK: Docker before 23, Podman),
@@ -137,12 +144,12 @@ def held_network(run: Run, image: str, line: CommandLine) -> Iterator[tuple[Run,
     Raises:
         LaunchError: The engine refuses, does not run on this machine, or leaves that way open.
     """
-    with tempfile.TemporaryDirectory(prefix="jobgate-") as private, ExitStack() as stack:
-        held = stack.enter_context(_held(run, image, line))
+    with ExitStack() as stack:
+        held = stack.enter_context(_held(run, image, line, private))
         if held.vsock:
             stack.close()
-            run = replace(run, profile=_closing_profile(Path(private)))
-            held = stack.enter_context(_held(run, image, line))
+            run = replace(run, profile=_closing_profile(private))
+            held = stack.enter_context(_held(run, image, line, private))
             if held.vsock:
                 raise LaunchError(f"AF_VSOCK stays open: {_VSOCK_REMEDY}")
         yield run, held.proxy
@@ -159,9 +166,9 @@ def holder_program() -> str:
 
 
 @contextmanager
-def _held(run: Run, image: str, line: CommandLine) -> Iterator[_Held]:
+def _held(run: Run, image: str, line: CommandLine, private: Path) -> Iterator[_Held]:
     """Start the holder, and take the socket that it made."""
-    with _listening() as (folder, listener):
+    with _listening(private) as (folder, listener):
         command = start_holder(run, image, folder, line, holder_program(), PROXY_ADDRESS, PROXY_PORT)
         try:
             ask(*command)
@@ -196,11 +203,10 @@ def _closing_profile(folder: Path) -> Path:
 
 
 @contextmanager
-def _listening() -> Iterator[tuple[Path, socket.socket]]:
-    """A unix socket that a container can be given, in a folder that no other user can enter."""
-    with tempfile.TemporaryDirectory(prefix="jobgate-") as private:
-        folder = Path(private, "handover")
-        folder.mkdir()
+def _listening(private: Path) -> Iterator[tuple[Path, socket.socket]]:
+    """A unix socket that a container can be given, in a folder that no other user can reach."""
+    with tempfile.TemporaryDirectory(dir=private) as name:
+        folder = Path(name)
         folder.chmod(0o755)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             try:
