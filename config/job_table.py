@@ -45,6 +45,7 @@ class JobTable:
     tls: Annotated[Tls, Reader(readers.read_tls)] = Tls.REQUIRE
     job_header: Annotated[str, Reader(readers.read_job_header)] = ""
     max_connections: Annotated[int, Reader(integer(1, 1_000_000))] = 256
+    max_members: Annotated[int, Reader(integer(0, 10_000))] = 0
     env: Annotated[Mapping[str, str], Reader(readers.read_environment)] = field(default_factory=dict)
 
     @property

@@ -19,7 +19,9 @@ _MISSING = (
     "listeners: token or clients"
 )
 #: Keys that say how a job reaches its proxy; without a proxy they have no meaning.
-_ENTRANCE = ("listen", "token", "clients", "netns", "peer_uids")
+_ENTRANCE = ("listen", "token", "clients", "netns", "peer_uids", "max_members")
+#: What a member could begin anew by being forgotten.
+_QUOTAS = ("max_bytes_up", "max_bytes_down", "max_duration_s")
 
 
 def read_jobs(
@@ -111,6 +113,7 @@ def job_document(job: JobSettings) -> dict[str, object]:
         "tls": policy.tls.value,
         "job_header": job.job_header,
         "max_connections": job.max_connections,
+        "max_members": job.max_members,
         "env": dict(job.env),
     }
     if job.burst_bytes is not None:
@@ -137,6 +140,7 @@ def _settings(job: JobTable, node: NodePolicy, token: str, token_hash: bytes | N
         expires_at=job.expires,
         netns=job.netns,
         peer_uids=job.peer_uids,
+        max_members=job.max_members,
     )
 
 
@@ -181,7 +185,7 @@ def _job_problems(
         return problems + [Problem(key, message) for key in _ENTRANCE if key in known]
     if bad.isdisjoint(_ENTRANCE):
         problems += _entrance_problems(job, known, shared=shared)
-    return problems
+    return problems + _member_problems(job, known, bad)
 
 
 def _entrance_problems(job: JobTable, known: set[str], *, shared: bool) -> list[Problem]:
@@ -205,3 +209,14 @@ def _entrance_problems(job: JobTable, known: set[str], *, shared: bool) -> list[
     if "clients" in known and isinstance(where, UnixPath):
         problems.append(Problem("clients", "a unix listener has no source addresses: leave it out"))
     return problems
+
+
+def _member_problems(job: JobTable, known: set[str], bad: frozenset[str]) -> list[Problem]:
+    """Find what a job that stands for many cannot have."""
+    if "max_members" not in known or not bad.isdisjoint(("token", "listen", *_QUOTAS)):
+        return []
+    if "token" not in known or job.listen:
+        message = "members show the job's token on the shared listeners: add token and leave listen out"
+        return [Problem("max_members", message)]
+    message = "not for a job with max_members: a member that was forgotten would begin anew"
+    return [Problem(key, message) for key in _QUOTAS if getattr(job, key)]

@@ -210,6 +210,7 @@ class JobSettings:
         expires_at: Seconds since the epoch; ``None``: never.
         netns: Network namespace of the listener, a path or a name of ``ip netns``; ``""``: ours.
         peer_uids: Users who may connect to a unix listener; empty: whoever can open it.
+        max_members: Jobs named ``ID.MEMBER`` that the token may make; 0: none.
     """
 
     id: str
@@ -229,6 +230,7 @@ class JobSettings:
     expires_at: float | None = None
     netns: str = ""
     peer_uids: frozenset[int] = frozenset()
+    max_members: int = 0
 
 
 @dataclass(frozen=True, slots=True)

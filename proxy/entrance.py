@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .credentials import read_credentials
 from .errors import ProxyError, Reason
 from .framing import Headers
 from .identity import Identities, check_own, is_from
+from .members import Members
 from .peer import Peer
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class OwnEntrance:
 class SharedEntrance:
     """All shared listeners of a gate, for the jobs that have none of their own."""
 
-    def __init__(self, identities: Identities, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, identities: Identities, members: Members) -> None:
         self._identities = identities
-        self._jobs = jobs
+        self._members = members
 
     def anyones(self, peer: Peer) -> Job | None:
         """None: here every request shows its job."""
@@ -77,4 +77,4 @@ class SharedEntrance:
 
     def identify(self, peer: Peer, headers: Headers) -> Job:
         """Find the job by credentials, by source, or by both."""
-        return self._jobs[self._identities.identify(peer.source, read_credentials(headers))]
+        return self._members.find(self._identities.identify(peer.source, read_credentials(headers)))

@@ -27,6 +27,7 @@ from .job import Commons, Job, nobody
 from .journal import Journal
 from .lifetime import Clocks
 from .listener import Listener
+from .members import Members
 from .own import OwnEndpoints
 from .pool import IdleBudget
 from .resolver import Resolver
@@ -65,6 +66,7 @@ class Gate:
         retiring: No more connections come.
         reception: The connections of all jobs.
         nobody: Whose connections those are that have not shown their job yet. It may do nothing.
+        members: Jobs among these that their use has made.
         shared: What shared listeners lead to.
     """
 
@@ -98,7 +100,8 @@ class Gate:
         )
         self.nobody = nobody(settings, self._commons)
         self._identities = Identities()
-        self.shared: Entrance = SharedEntrance(self._identities, self.jobs)
+        self.members = Members(self, self._commons.clocks)
+        self.shared: Entrance = SharedEntrance(self._identities, self.members)
         self._share = 1.0
         self._listeners: dict[Listener, _Served] = {}
         self._leaving: set[Job] = set()  # removed, with connections that are about to end
@@ -132,7 +135,13 @@ class Gate:
             PolicyError: It asks for more than the node allows; nothing has changed.
         """
         job, node = self.jobs[settings.id], self.settings.node.policy
-        self._change(job, settings, Policy(narrow(settings.policy, node), node))
+        policy = Policy(narrow(settings.policy, node), node)
+        self.members.release(settings.id)
+        if not settings.max_members:
+            self.members.leave(settings.id)
+        self._change(job, settings, policy)
+        for member_id, asked in self.members.following([settings]).items():
+            self._change(self.jobs[member_id], asked, policy)
         return job
 
     def remove_job(self, job_id: str, reason: Reason = Reason.UNKNOWN_JOB) -> None:
@@ -142,6 +151,7 @@ class Gate:
             KeyError: There is no such job.
         """
         job = self.jobs.pop(job_id)
+        self.members.leave(job_id, reason)
         self._identities.remove(job.settings)
         self._leaving.add(job)
         for listener in [listener for listener, served in self._listeners.items() if served.job is job]:
@@ -166,6 +176,11 @@ class Gate:
         self._commons.idle.left += self.max_connections - before
         self._share_totals()
         node, changed = settings.node.policy, {job.id: job for job in jobs}
+        for asked in changed.values():
+            self.members.release(asked.id)
+            if not asked.max_members:
+                self.members.leave(asked.id)
+        changed = {**self.members.following(changed.values()), **changed}
         for job in self.jobs.values():
             asked = changed.get(job.id, job.settings)
             self._change(job, asked, Policy(bound(asked.policy, node), node))
@@ -261,6 +276,7 @@ class Gate:
         for listener in self._listeners:
             listener.close()
         await self.reception.close(drain_s)
+        self.members.stop()
         for job in (*self.jobs.values(), self.nobody):
             job.close()
         await self.resolver.close()

@@ -2,7 +2,8 @@
 
 A job with a listener of its own is known by that; a token or source networks narrow
 who may use it. All others come in on shared listeners and are known by their token, by
-their source network, or, where both are given, by both.
+their source network, or, where both are given, by both. The token of a job with
+``max_members`` is that of every ``JOB.MEMBER``, too.
 
 Whatever is missing or wrong in credentials has one answer, found in the same time:
 nobody learns which jobs exist. ``unknown-job`` is for a source that no job has.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import NamedTuple
 
 from jobgate.config.host import Address
@@ -23,6 +25,11 @@ from .errors import ProxyError, Reason
 
 #: Compared with where there is no token: no text is known whose SHA-256 this is.
 _NO_HASH = bytes(32)
+
+# A name below that of a job. The last dot parts them, since ids of jobs may have dots.
+_MEMBER = re.compile(rb"([A-Za-z0-9._-]+)\.[A-Za-z0-9_-]+")
+#: As the id of a job.
+_MAX_ID_CHARS = 128
 
 _NO_CREDENTIALS = (
     "A job is known here by its credentials: set the proxy to http://JOB:TOKEN@HOST:PORT, "
@@ -36,10 +43,12 @@ class _Token(NamedTuple):
 
     Attributes:
         sources: Where it must come from besides; ``None``: from anywhere.
+        has_members: It is the token of its members, too.
     """
 
     digest: bytes
     sources: NetworkMap[str] | None
+    has_members: bool
 
 
 class Identities:
@@ -62,7 +71,9 @@ class Identities:
             return
         if not job.clients:
             self._roaming.add(job.id)
-        self._tokens[job.id.encode()] = _Token(job.token_hash, _sources_of(job))
+        self._tokens[job.id.encode()] = _Token(
+            job.token_hash, _sources_of(job), has_members=job.max_members > 0
+        )
 
     def remove(self, job: JobSettings) -> None:
         """Forget a job that was added in this form."""
@@ -82,7 +93,7 @@ class Identities:
             credentials: What the request shows.
 
         Returns:
-            The job's id.
+            The job's id, or the name of a member that there may not be yet.
 
         Raises:
             ProxyError: ``auth`` or ``unknown-job``.
@@ -97,13 +108,18 @@ class Identities:
         raise ProxyError(Reason.UNKNOWN_JOB, _NO_JOB)
 
     def _by_token(self, source: Address | None, credentials: Credentials) -> str:
-        token = self._tokens.get(credentials.job_id)
+        token = self._tokens.get(credentials.job_id) or self._of_group(credentials.job_id)
         is_right = _shows(credentials, token.digest if token is not None else _NO_HASH)
         if token is None or not is_right:
             raise ProxyError(Reason.AUTH, _NO_CREDENTIALS)
         if token.sources is not None and not (source is not None and any(token.sources.find(source))):
             raise ProxyError(Reason.UNKNOWN_JOB, _NO_JOB)
         return credentials.job_id.decode("ascii")
+
+    def _of_group(self, name: bytes) -> _Token | None:
+        match = _MEMBER.fullmatch(name) if len(name) <= _MAX_ID_CHARS else None
+        token = self._tokens.get(match[1]) if match is not None else None
+        return token if token is not None and token.has_members else None
 
 
 def check_own(job: JobSettings, source: Address | None, credentials: Credentials | None) -> None:

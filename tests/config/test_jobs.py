@@ -179,6 +179,34 @@ def test_how_a_job_is_known(table: dict[str, object], problems: list[str]) -> No
     assert problems_of(table) == problems
 
 
+ALONE = (
+    "job[0].max_members: members show the job's token on the shared listeners: add token and leave listen out"
+)
+ANEW = "not for a job with max_members: a member that was forgotten would begin anew"
+
+
+@pytest.mark.parametrize(
+    ("table", "problems"),
+    [
+        pytest.param(SHARED | {"token": "t"}, [], id="shared-with-token"),
+        pytest.param(SHARED | {"token": "t", "clients": ["::1"]}, [], id="and-source"),
+        pytest.param(SHARED | {"clients": ["::1"]}, [ALONE], id="source-alone"),
+        pytest.param(WEB | {"token": "t"}, [ALONE], id="own-listener"),
+        pytest.param(
+            SHARED | {"token": "t", "max_bytes_up": 1, "max_bytes_down": 0, "max_duration_s": 1},
+            [f"job[0].max_bytes_up: {ANEW}", f"job[0].max_duration_s: {ANEW}"],
+            id="quotas",
+        ),
+        pytest.param(
+            {"id": "a"}, ['job[0].max_members: network "none" has no listener: leave it out'], id="no-network"
+        ),
+    ],
+)
+def test_members_need_a_token_and_no_quota(table: dict[str, object], problems: list[str]) -> None:
+    found = read_jobs([table | {"max_members": 5}], NODE, shared=True)[1]
+    assert [f"{path}: {message}" for path, message in found] == problems
+
+
 def test_jobs_without_a_listener_share_one() -> None:
     tables = [
         SHARED | {"id": "a", "token": "t", "clients": ["10.0.0.0/8"]},

@@ -10,7 +10,10 @@ from jobgate.proxy.entrance import OwnEntrance, SharedEntrance
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.identity import Identities
 from jobgate.proxy.job import Job
+from jobgate.proxy.lifetime import Clocks
+from jobgate.proxy.members import Members
 from jobgate.proxy.peer import Peer
+from support.clock import VirtualClock
 from support.visits import job_settings, showing
 
 HERE = Peer("10.1.0.1:49152")
@@ -89,12 +92,44 @@ def test_own_job_that_was_removed_is_unknown() -> None:
         OwnEntrance(job).identify(HERE, showing("own:wrong"))
 
 
+class FakeHost:
+    def __init__(self, jobs: dict[str, Job]) -> None:
+        self.jobs = jobs
+
+    def add_job(self, settings: JobSettings) -> Job:
+        self.jobs[settings.id] = live(settings)
+        return self.jobs[settings.id]
+
+    def remove_job(self, job_id: str, reason: Reason = Reason.UNKNOWN_JOB) -> None:
+        raise AssertionError
+
+
+def members_of(jobs: dict[str, Job]) -> Members:
+    clock = VirtualClock()
+    later = lambda delay_s, callback: clock.call_at(delay_s, callback)  # noqa: E731
+    return Members(FakeHost(jobs), Clocks(clock.time, clock.time, later))
+
+
+def test_shared_listener_makes_the_member_of_a_job() -> None:
+    group = replace(job_settings("g", token="t"), max_members=1)
+    jobs, identities = {"g": live(group)}, Identities()
+    identities.add(group)
+    entrance = SharedEntrance(identities, members_of(jobs))
+    assert entrance.identify(HERE, showing("g.a:t")) is jobs["g.a"]
+    assert entrance.identify(HERE, showing("g:t")) is jobs["g"]
+    with pytest.raises(ProxyError, match="auth"):
+        entrance.identify(HERE, showing("g.b:wrong"))
+    with pytest.raises(ProxyError, match="overloaded"):
+        entrance.identify(HERE, showing("g.b:t"))
+    assert list(jobs) == ["g", "g.a"]
+
+
 def test_shared_listener_finds_the_job() -> None:
     jobs = {job_id: live(job_settings(job_id, token=f"t-{job_id}")) for job_id in ("a", "b")}
     identities = Identities()
     for job in jobs.values():
         identities.add(job.settings)
-    entrance = SharedEntrance(identities, jobs)
+    entrance = SharedEntrance(identities, members_of(jobs))
     assert entrance.anyones(HERE) is None
     assert entrance.welcomes(Peer("unix", 1000))
     assert entrance.identify(HERE, showing("b:t-b")) is jobs["b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -35,6 +36,42 @@ JOBS = [
     job("both-too", "10.2.0.0/16", "10.3.0.0/16", token="t3"),
     job("own", token="t4", listen="127.0.0.1:3128"),
 ]
+
+
+MANY = [
+    replace(job("many", token="t5"), max_members=1),
+    replace(job("many.more", "10.4.0.0/16", token="t6"), max_members=1),
+    job("many.taken", token="t7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "credentials", "expected"),
+    [
+        pytest.param("192.0.2.1", "many.a:t5", "many.a", id="member"),
+        pytest.param("192.0.2.1", "many:t5", "many", id="the-job-itself"),
+        pytest.param("192.0.2.1", "many.a:t6", "auth", id="another-token"),
+        pytest.param("192.0.2.1", "many.taken:t7", "many.taken", id="job-of-that-name"),
+        pytest.param("192.0.2.1", "many.taken:t5", "auth", id="never-another-job"),
+        pytest.param("10.4.0.1", "many.more.a:t6", "many.more.a", id="last-dot-parts"),
+        pytest.param("192.0.2.1", "many.more.a:t6", "unknown-job", id="source-counts-too"),
+        pytest.param("192.0.2.1", "many.a.b:t5", "auth", id="no-member-of-a-member"),
+        pytest.param("192.0.2.1", "many.:t5", "auth", id="empty-member"),
+        pytest.param("192.0.2.1", "many.${RAY_JOB_ID}:t5", "auth", id="not-a-name"),
+        pytest.param("192.0.2.1", "many.a\n:t5", "auth", id="newline"),
+        pytest.param("192.0.2.1", f"many.{'a' * 123}:t5", f"many.{'a' * 123}", id="longest"),
+        pytest.param("192.0.2.1", f"many.{'a' * 124}:t5", "auth", id="too-long"),
+        pytest.param("192.0.2.1", "token.a:t1", "auth", id="job-without-members"),
+    ],
+)
+def test_token_of_a_job_with_members_is_theirs(source: str, credentials: str, expected: str) -> None:
+    identities = Identities()
+    for one in (*JOBS, *MANY):
+        identities.add(one)
+    assert identify(identities, source, credentials) == expected
+    for one in MANY:
+        identities.remove(one)
+    assert identify(identities, source, credentials) == "auth"
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Job:
     """A job.
 
     Attributes:
-        origin: ``file`` or ``api``: where it can be changed.
+        origin: ``file`` or ``api``: where it can be changed; ``member``: its use has made it.
         state: ``active``, ``expired``, ``quota``, or ``refused`` by the node.
         problem: Why it is not served, or not wholly.
         listen: Where its own listener is.

@@ -284,11 +284,11 @@ class Registry:
         """The job of this id, if there is one.
 
         Raises:
-            ReadOnlyJob: It is one of the configuration file.
+            ReadOnlyJob: It is one of the configuration file, or a member.
         """
         entry = self.roster.find(job_id)
-        if entry is not None and entry.origin is Origin.FILE:
-            raise ReadOnlyJob(job_id)
+        if entry is not None and entry.origin is not Origin.API:
+            raise ReadOnlyJob(job_id, entry.origin)
         return entry
 
     def _read(self, job_id: str, document: Mapping[str, object], token_hash: bytes | None) -> JobSettings:

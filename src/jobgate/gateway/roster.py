@@ -14,7 +14,7 @@ from jobgate.proxy.usage import JobCounters
 from .inherited import Inheritance
 from .listeners import ListenError, remove_path
 from .places import Place, opened
-from .views import Entry, JobView, UnknownJob
+from .views import Entry, JobView, Origin, UnknownJob
 
 
 class Delta(NamedTuple):
@@ -62,7 +62,7 @@ class Roster:
 
     def find(self, job_id: str) -> Entry | None:
         """The job of this id."""
-        return self._entries.get(job_id)
+        return self._entries.get(job_id) or self._member(job_id)
 
     def entry(self, job_id: str) -> Entry:
         """The job of this id.
@@ -70,9 +70,10 @@ class Roster:
         Raises:
             UnknownJob: There is none.
         """
-        if job_id not in self._entries:
+        entry = self.find(job_id)
+        if entry is None:
             raise UnknownJob(job_id)
-        return self._entries[job_id]
+        return entry
 
     def view(self, entry: Entry) -> JobView:
         """Show a job, with what the gate says of it."""
@@ -80,9 +81,9 @@ class Roster:
 
     def page(self, after: str, limit: int) -> list[Entry]:
         """Some jobs in the order of their ids, those behind ``after``."""
-        ids = sorted(self._entries)
+        ids = sorted((*self._entries, *self._gate.members))
         start = bisect_right(ids, after)
-        return [self._entries[job_id] for job_id in ids[start : start + limit]]
+        return [self.entry(job_id) for job_id in ids[start : start + limit]]
 
     def listening(self) -> dict[str, str]:
         """Say where the jobs that have a listener of their own listen."""
@@ -193,6 +194,13 @@ class Roster:
         """A job's totals."""
         job = self._gate.jobs.get(entry.asked.id)
         return entry.counters if job is None else job.counters()
+
+    def _member(self, job_id: str) -> Entry | None:
+        """A job that its use has made, which only the gate knows."""
+        if job_id not in self._gate.members:
+            return None
+        job = self._gate.jobs[job_id]
+        return Entry.new(job.settings, Origin.MEMBER, job.restored.started_at)
 
     def _withdraw(self, entry: Entry, before: Entry | None) -> None:
         """Take a job from the gate, which closes its listeners."""

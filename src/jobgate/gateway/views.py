@@ -11,6 +11,7 @@ from jobgate.config.policy import NodePolicy, job_problems, narrow
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings
 from jobgate.proxy.errors import Reason
+from jobgate.proxy.members import group_of
 from jobgate.proxy.usage import JobCounters
 
 from .places import Place, key_of
@@ -26,6 +27,7 @@ class Origin(StrEnum):
 
     FILE = "file"
     API = "api"
+    MEMBER = "member"  #: nowhere: its use has made it, and it follows the job before its last dot
 
 
 class State(StrEnum):
@@ -48,10 +50,15 @@ class UnknownJob(LookupError):
 
 
 class ReadOnlyJob(Exception):
-    """A job of the configuration file, which the API does not change."""
+    """A job of the configuration file, or a member of another one: the API does not change it."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f'job "{job_id}" is in the configuration file: change it there and reload')
+    def __init__(self, job_id: str, origin: Origin = Origin.FILE) -> None:
+        self.origin = origin
+        if origin is Origin.MEMBER:
+            text = f'job "{job_id}" is a member of "{group_of(job_id)}": change that one'
+        else:
+            text = f'job "{job_id}" is in the configuration file: change it there and reload'
+        super().__init__(text)
 
 
 class JobProblems(ValueError):
@@ -161,5 +168,5 @@ class Entry:
             counters=self.counters if job is None else job.counters(),
             connections=0 if job is None else job.connections,
             problem=self.problem,
-            has_token=self.asked.token_hash is not None,
+            has_token=self.asked.token_hash is not None or self.origin is Origin.MEMBER,
         )

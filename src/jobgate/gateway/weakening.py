@@ -76,6 +76,8 @@ def _node(old: NodeSettings, new: NodeSettings) -> Iterator[str]:
 
 def _identity(place: str, old: JobSettings, new: JobSettings) -> Iterator[str]:
     """What makes it easier to be taken for the job."""
+    if new.max_members > old.max_members:
+        yield f"{place} max_members: {new.max_members} instead of {old.max_members}"
     if old.token_hash is not None and new.token_hash is None:
         yield f"{place} token: none is asked for any more"
     if old.clients and not new.clients:

@@ -241,3 +241,53 @@ async def test_page_says_when_it_was_written(tmp_path: Path) -> None:
         assert isinstance(first, float)
         assert isinstance(second, float)
         assert 0 <= second - first < 10
+
+
+# --- members
+
+MEMBERS = """
+listen.proxy = ["127.0.0.1:3128"]
+[node]
+allow_addresses = ["127.0.0.1"]
+"""
+
+
+async def test_members_are_shown_as_jobs_and_changed_with_theirs(tmp_path: Path) -> None:
+    async with control_api(tmp_path, MEMBERS) as api:
+        group = document(listen="", token="s3cret", max_members=2)
+        assert (await api.call("PUT", "/v1/jobs/ray", group)).status == 201
+        assert await ids(api, "") == (["ray"], None)
+        api.world.gate.members.find("ray.01000000")
+        assert await ids(api, "") == (["ray", "ray.01000000"], None)
+        assert await ids(api, "limit=1&after=ray") == (["ray.01000000"], None)
+        shown = await api.call("GET", "/v1/jobs/ray.01000000")
+        assert [shown.json[key] for key in ("origin", "state", "has_token")] == ["member", "active", True]
+        assert shown.at("settings", "domains") == ["a.test"]
+        assert (await api.call("GET", "/v1/jobs/ray.01000000/usage")).status == 200
+        patched = await api.call("PATCH", "/v1/jobs/ray", {"rate_up": 1000})
+        assert patched.status == 200
+        assert (await api.client.job("ray.01000000")).live.rate_up == 1000
+        for method, body in (("PUT", group), ("PATCH", {}), ("DELETE", None)):
+            reply = await api.call(method, "/v1/jobs/ray.01000000", body)
+            assert (reply.status, reply.reason) == (409, "member")
+            assert reply.json["detail"] == 'Job "ray.01000000" is a member of "ray": change that one.'
+        assert (await api.call("DELETE", "/v1/jobs/ray")).status == 204
+        assert await ids(api, "") == ([], None)
+
+
+async def test_variables_of_a_member_have_a_place_for_the_token_of_its_job(tmp_path: Path) -> None:
+    async with control_api(tmp_path, MEMBERS) as api:
+        await api.call("PUT", "/v1/jobs/ray", document(listen="", token="s3cret", max_members=2))
+        api.world.gate.members.find("ray.01000000")
+        found = await api.client.variables("ray.01000000")
+        assert found.variables["http_proxy"] == "http://ray.01000000:TOKEN@127.0.0.1:3128"
+        assert not found.complete
+
+
+async def test_more_members_are_told_as_a_weakening(tmp_path: Path) -> None:
+    async with control_api(tmp_path, MEMBERS) as api:
+        for most in (2, 1, 3):
+            await api.call("PUT", "/v1/jobs/ray", document(listen="", token="s3cret", max_members=most))
+        weakenings = [event["what"] for event in api.world.events("policy") if event["action"] == "weaken"]
+        assert len(weakenings) == 1
+        assert "max_members: 3 instead of 1" in str(weakenings)

@@ -10,7 +10,7 @@ from aiohttp import web
 from jobgate.config.convert import Problem
 from jobgate.config.load import ConfigError
 from jobgate.gateway.stored import StoreError
-from jobgate.gateway.views import JobProblems, ReadOnlyJob, UnknownJob
+from jobgate.gateway.views import JobProblems, Origin, ReadOnlyJob, UnknownJob
 
 from .answers import json_response
 
@@ -68,7 +68,8 @@ def problem_of(error: Exception) -> ApiProblem:
         case UnknownJob():
             return ApiProblem(HTTPStatus.NOT_FOUND, "unknown-job", _sentence(error))
         case ReadOnlyJob():
-            return ApiProblem(HTTPStatus.CONFLICT, "file-job", _sentence(error))
+            reason = "member" if error.origin is Origin.MEMBER else "file-job"
+            return ApiProblem(HTTPStatus.CONFLICT, reason, _sentence(error))
         case JobProblems():
             return _invalid("The job cannot be taken", error.problems)
         case ConfigError():

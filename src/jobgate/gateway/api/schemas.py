@@ -88,6 +88,12 @@ SETTINGS: Mapping[str, Schema] = {
     "tls": _one_of("require", "any"),
     "job_header": _TEXT,
     "max_connections": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    "max_members": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 10_000,
+        "description": "Jobs named ID.MEMBER that the token may make, each with rates of its own; 0 is none.",
+    },
     "env": _map(_TEXT),
 }
 
@@ -115,8 +121,8 @@ _LIVE = _object(
 _JOB: Mapping[str, object] = {
     "id": {"type": "string", "pattern": JOB_ID_PATTERN},
     "origin": {
-        **_one_of("file", "api"),
-        "description": "Where it was written; only there it can be changed.",
+        **_one_of("file", "api", "member"),
+        "description": "Where it was written; only there it can be changed. A member follows its job.",
     },
     "state": _one_of("active", "expired", "quota", "refused"),
     "problem": {**_TEXT_OR_NULL, "description": "Why it is not served, or not wholly."},

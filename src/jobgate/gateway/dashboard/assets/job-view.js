@@ -223,7 +223,11 @@ export class JobView {
   }
 
   #updateHead(job) {
-    const from = job.view.origin === "file" ? "from the configuration file" : "added by the API";
+    const from = {
+      file: "from the configuration file",
+      member: "a member, made by its use",
+      api: "added by the API",
+    }[job.view.origin];
     const labels = Object.entries(job.settings.labels ?? {}).map(([key, value]) => `${key}=${value}`);
     setText(this.problem, job.view.problem ?? "");
     this.problem.hidden = !job.view.problem;

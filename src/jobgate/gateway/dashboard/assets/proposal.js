@@ -112,10 +112,14 @@ class Proposal {
     return this.view.origin === "file";
   }
 
+  get #isMember() {
+    return this.view.origin === "member";
+  }
+
   /** @param {string} detail why it was refused, in a sentence */
   open(what, detail) {
     const { id } = this.view;
-    const mayApply = this.context.mayChange() && !this.#isFile;
+    const mayApply = this.context.mayChange() && !this.#isFile && !this.#isMember;
     const note = this.#note();
     const copyLine = h(
       "button",
@@ -161,6 +165,7 @@ class Proposal {
   #note() {
     if (this.#isFile)
       return "This job stands in the configuration file: put the line there, then run jobgate reload.";
+    if (this.#isMember) return "This job is a member: change the job before its last dot.";
     if (!this.context.mayChange())
       return "This page only reads. Give it a control token to make the change from here.";
     return "";
