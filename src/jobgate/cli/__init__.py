@@ -33,6 +33,7 @@ COMMANDS = {
     "top": "Watch the jobs of a running gateway.",
     "admit": "Decide whether a node accepts a job of Bacalhau or Golem.",
     "import": "Make an allow list of one of Bacalhau's or Golem's.",
+    "ray": "Go on only behind the gate of a Ray job.",
     "health": "Ask a running gate whether it answers.",
     "demo": "Show one allowed and one refused request, offline.",
 }
