@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from jobgate.config.settings import JobSettings
@@ -142,8 +143,8 @@ class Members:
         idle = [
             job_id
             for members in self._seen.values()
-            for job_id, seen in members.items()
-            if seen <= before and not self._host.jobs[job_id].connections
+            for job_id, _ in takewhile(lambda item: item[1] <= before, members.items())
+            if not self._host.jobs[job_id].connections
         ]
         for job_id in idle:
             self._host.remove_job(job_id)

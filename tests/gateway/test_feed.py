@@ -8,6 +8,7 @@ from jobgate.gateway.feed import (
     MAX_FOLLOWERS,
     PENDING_LINES,
     RECENT_LINES,
+    SLACK,
     Feed,
     Follower,
     TooManyFollowers,
@@ -45,6 +46,18 @@ def test_nothing_is_kept_of_unknown_jobs_and_of_those_that_are_gone() -> None:
     feed.tap("a", line("policy", action="remove"))
     jobs.add("a")
     assert feed.recent("a", 9) == []
+
+
+def test_what_is_kept_is_bounded_where_jobs_come_and_go_without_a_change_of_policy() -> None:
+    jobs = {"stays"}
+    feed = Feed(jobs)
+    feed.tap("stays", line())
+    for number in range(10 * SLACK):
+        jobs.add(f"ray.{number}")
+        feed.tap(f"ray.{number}", line())
+        jobs.discard(f"ray.{number}")
+    assert len(feed._recent) <= SLACK + 2
+    assert len(feed.recent("stays", 9)) == 1
 
 
 async def test_follower_of_a_job_hears_of_that_job_alone() -> None:

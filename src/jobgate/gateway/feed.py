@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 #: Lines kept of each job: some sixty requests, and 50 kB.
 RECENT_LINES = 128
+#: Jobs that are gone are looked for once there may be so many, and as many again as there are jobs.
+SLACK = 64
 #: Lines that a follower may be behind.
 PENDING_LINES = 2000
 #: Followers at once; each costs up to 700 kB.
@@ -89,6 +91,7 @@ class Feed:
     def __init__(self, jobs: Container[str]) -> None:
         self._jobs = jobs
         self._recent: dict[str, deque[bytes]] = {}
+        self._sweep_at = SLACK
         self._followers: set[Follower] = set()
 
     def tap(self, job: str, line: bytes) -> None:
@@ -98,6 +101,8 @@ class Feed:
             self._sweep()
         elif job in self._jobs:
             if job not in self._recent:
+                if len(self._recent) >= self._sweep_at:  # members come and go without a change of policy
+                    self._sweep()
                 self._recent[job] = deque(maxlen=RECENT_LINES)
             self._recent[job].append(line)
         for follower in self._followers:
@@ -131,9 +136,10 @@ class Feed:
             follower.end()
 
     def _sweep(self) -> None:
-        """Forget jobs that are gone: they change with the policy only."""
+        """Forget jobs that are gone."""
         for job in [job for job in self._recent if job not in self._jobs]:
             del self._recent[job]
+        self._sweep_at = 2 * len(self._recent) + SLACK
 
 
 def event_of(line: bytes) -> str:
