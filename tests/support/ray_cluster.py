@@ -43,7 +43,12 @@ class Machine:
         self.folder = folder
         self.environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self.environ["PATH"] = f"{Path(sys.executable).parent}:{self.environ['PATH']}"
-        self.environ |= {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+        self.environ |= {
+            "PIP_CONFIG_FILE": os.devnull,
+            "PYTHONUNBUFFERED": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+        }
 
     def start(self, *argv: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a program that runs until the machine goes; its first line says that it is ready."""

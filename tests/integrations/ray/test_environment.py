@@ -50,7 +50,7 @@ def test_variables_of_the_gate_win_and_no_other_proxy_is_left(monkeypatch: pytes
         "http_proxy": "http://x",
         "No_Proxy": "*",
     }
-    put_over(env_vars, gated(SAID, "ray-1", TOKEN, []))
+    env_vars = put_over(env_vars, gated(SAID, "ray-1", TOKEN, []))
     assert {name for name in env_vars if name.lower().endswith("_proxy")} == {
         *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
         "NODE_USE_ENV_PROXY",
@@ -74,14 +74,12 @@ def test_what_java_is_told_already_stays(
     monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
     if inherited is not None:
         monkeypatch.setenv("JAVA_TOOL_OPTIONS", inherited)
-    put_over(own, gated(SAID, "ray-1", TOKEN, []))
-    assert started(own, monkeypatch)["JAVA_TOOL_OPTIONS"] == expected + SAID["JAVA_TOOL_OPTIONS"]
+    found = put_over(own, gated(SAID, "ray-1", TOKEN, []))
+    assert started(found, monkeypatch)["JAVA_TOOL_OPTIONS"] == expected + SAID["JAVA_TOOL_OPTIONS"]
 
 
 def test_variables_without_java_leave_java_alone() -> None:
-    env_vars = {"JAVA_TOOL_OPTIONS": "-Xmx1g"}
-    put_over(env_vars, cut_off([]))
-    assert env_vars["JAVA_TOOL_OPTIONS"] == "-Xmx1g"
+    assert put_over({"JAVA_TOOL_OPTIONS": "-Xmx1g"}, cut_off([]))["JAVA_TOOL_OPTIONS"] == "-Xmx1g"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ async def test_policy_goes_from_its_first_user_to_its_last(
         assert await ray.create(uris[0], WEB, context(), LOG) > 10 * 1024**3  # Ray's cap of its cache
         for _ in range(2):  # the second time on a hit of Ray's cache
             here = context()
+            own = here.env_vars
             ray.modify_context(uris, WEB, here, LOG)
+            assert own == {"http_proxy": "http://own"}  # Ray's agent installs with these
             assert here.env_vars["http_proxy"].startswith("http://ray-")
             assert "192.0.2.1" in here.env_vars["no_proxy"].split(",")
         assert ray.delete_uri(uris[0], LOG) == plugin.SIZE_BYTES

@@ -46,17 +46,17 @@ def cut_off(no_proxy: Sequence[str]) -> dict[str, str]:
     return {**dict.fromkeys(_URLS, _NOWHERE), **dict.fromkeys(_DIRECT, direct)}
 
 
-def put_over(env_vars: dict[str, str], variables: Mapping[str, str]) -> None:
+def put_over(env_vars: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
     """Put the gate's variables over a worker's own; no other proxy is left.
 
     What Java is told already stays, ours comes behind it: the last one counts.
     """
-    java_options = env_vars.get(JAVA_OPTIONS, f"${{{JAVA_OPTIONS}}}")
-    for name in [name for name in env_vars if is_proxy_variable(name)]:
-        del env_vars[name]
-    env_vars.update(variables)
+    own = {name: value for name, value in env_vars.items() if not is_proxy_variable(name)}
+    found = {**own, **variables}
     if JAVA_OPTIONS in variables:
-        env_vars[JAVA_OPTIONS] = f"{java_options} {variables[JAVA_OPTIONS]}"
+        before = env_vars.get(JAVA_OPTIONS, f"${{{JAVA_OPTIONS}}}")
+        found[JAVA_OPTIONS] = f"{before} {variables[JAVA_OPTIONS]}"
+    return found
 
 
 def cluster_hosts(arguments: Iterable[str]) -> list[str]:

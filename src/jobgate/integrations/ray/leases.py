@@ -27,7 +27,7 @@ from .request import Egress
 #: On every job of these, and on no other.
 LABELS = {"managed-by": "jobgate-ray"}
 #: Policies at once; a job that makes ever new ones is stopped here.
-MAX_POLICIES = 256
+MAX_POLICIES = 1024
 #: Renewals in the time of one lease.
 RENEWALS = 4
 TOKEN_BYTES = 32

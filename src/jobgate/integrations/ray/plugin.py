@@ -85,11 +85,15 @@ class EgressPlugin(RuntimeEnvPlugin):  # type: ignore[misc]  # Ray is not there 
     def modify_context(
         self, uris: list[str], runtime_env: Mapping[str, object], context: Context, logger: Logger
     ) -> None:
-        """Lead the worker to the gate; what it says of proxies itself does not count."""
+        """Lead the worker to the gate; what it says of proxies itself does not count.
+
+        The mapping is another one afterwards: that of before is the runtime environment's own,
+        and what Ray's agent installs with.
+        """
         for uri in uris:
             variables = self._leases.variables(uri)
             if variables:
-                put_over(context.env_vars, variables)
+                context.env_vars = put_over(context.env_vars, variables)
 
     def delete_uri(self, uri: str, logger: Logger) -> float:
         """Let the policy go: nobody uses it any more."""
