@@ -312,8 +312,8 @@ def test_Ry8_node_without_the_plugin_fails_what_asks_for_its_gate(here: Machine)
     )  # what Ray does by itself
     said = plain.submit({"egress": EGRESS}, "jobgate", "ray", "check", "--", "python", "-c", program, code=1)
     assert "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node" in said
-    assert "RAN" not in said
+    assert "RAN with None" not in said
     hook = {"worker_process_setup_hook": "jobgate.integrations.ray.guard.require_gate"}
     said = plain.submit({"egress": EGRESS, **hook}, "python", "-c", program, code=1)
     assert "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node" in said
-    assert "RAN" not in said
+    assert "RAN with None" not in said
