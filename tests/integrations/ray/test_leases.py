@@ -171,6 +171,27 @@ async def test_Ry3_lease_is_renewed_and_ends_without_its_agent(tmp_path: Path) -
         await until(lambda: not later.leases._tasks)
 
 
+async def test_environments_made_side_by_side_have_one_policy(tmp_path: Path) -> None:
+    async with rig(tmp_path) as here:
+        await asyncio.gather(here.leases.take(WEB), here.leases.take(WEB), here.leases.take(OTHER))
+        await here.leases.take(WEB)
+        assert len(here.leases) == len(await here.ids()) == 2
+
+
+async def test_renewal_leaves_what_the_operator_changed(tmp_path: Path) -> None:
+    async with rig(tmp_path) as here:
+        await here.leases.take(WEB)
+        (job,) = await here.jobs()
+        await here.api.client.patch_job(job.id, {"rate_down": 1000})
+        await until(lambda: len(here.slept) == 1)
+        here.api.world.now += 10
+        here.pause.set()
+        await until(lambda: len(here.slept) == 2)
+        (renewed,) = await here.jobs()
+        assert renewed.settings["rate_down"] == 1000
+        assert renewed.settings["expires"] != job.settings["expires"]
+
+
 async def test_gateway_that_forgot_a_policy_learns_it_anew(tmp_path: Path) -> None:
     async with rig(tmp_path) as here:
         await here.leases.take(WEB)

@@ -41,6 +41,8 @@ class Gateway(Protocol):
 
     async def put_job(self, job_id: str, settings: Mapping[str, object]) -> Job: ...
 
+    async def patch_job(self, job_id: str, changes: Mapping[str, object]) -> Job: ...
+
     async def remove_job(self, job_id: str) -> None: ...
 
     async def variables(self, job_id: str, *, address: str = "") -> Variables: ...
@@ -64,7 +66,7 @@ class Lease:
 
     Attributes:
         job_id: At the gateway.
-        settings: What the gateway is told with every renewal, but for the time.
+        settings: What the gateway is told, but for the time.
         variables: For the workers; none: they have the node's network.
     """
 
@@ -103,37 +105,21 @@ class Leases:
         self._leases: dict[str, Lease] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # Ray makes environments side by side that have one policy
 
     def __len__(self) -> int:
         return len(self._leases)
 
     async def take(self, egress: Egress) -> None:
-        """Have the gateway serve a policy.
+        """Have the gateway serve a policy, unless it does.
 
         Raises:
             GatewayError: It does not: the node does not allow it, or nobody answers.
             ValueError: There are too many.
         """
-        if len(self._leases) >= MAX_POLICIES:
-            raise ValueError(
-                f"egress: {MAX_POLICIES} policies are in use on this node already: use one of them"
-            )
-        self._count += 1
-        job_id = f"ray-{self._agent}-{self._count}"
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        settings: dict[str, object] = {**egress.settings, "labels": LABELS}
-        if egress.network == "http":
-            settings |= {"token": token, "max_members": self._options.max_jobs}
-        async with self._connect() as gateway:
-            await self._remove_expired(gateway)
-            await gateway.put_job(job_id, self._until(settings))
-            variables: dict[str, str] = {}
-            if egress.network == "http":
-                found = await gateway.variables(job_id, address=self._options.address)
-                variables = gated(found.variables, job_id, token, self._no_proxy)
-            elif egress.network == "none":
-                variables = cut_off(self._no_proxy)
-        self._leases[egress.uri] = Lease(job_id, settings, variables)
+        async with self._turn:
+            if egress.uri not in self._leases:
+                await self._take(egress)
         if self._renewing is None or self._renewing.done():
             self._renewing = self._start(self._renew())
 
@@ -153,15 +139,37 @@ class Leases:
 
     # --- inside --------------------------------------------------------------------
 
+    async def _take(self, egress: Egress) -> None:
+        if len(self._leases) >= MAX_POLICIES:
+            raise ValueError(
+                f"egress: {MAX_POLICIES} policies are in use on this node already: use one of them"
+            )
+        self._count += 1
+        job_id = f"ray-{self._agent}-{self._count}"
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        settings: dict[str, object] = {**egress.settings, "labels": LABELS}
+        if egress.network == "http":
+            settings |= {"token": token, "max_members": self._options.max_jobs}
+        async with self._connect() as gateway:
+            await self._remove_expired(gateway)
+            await gateway.put_job(job_id, settings | self._end())
+            variables: dict[str, str] = {}
+            if egress.network == "http":
+                found = await gateway.variables(job_id, address=self._options.address)
+                variables = gated(found.variables, job_id, token, self._no_proxy)
+            elif egress.network == "none":
+                variables = cut_off(self._no_proxy)
+        self._leases[egress.uri] = Lease(job_id, settings, variables)
+
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _until(self, settings: Mapping[str, object]) -> dict[str, object]:
+    def _end(self) -> dict[str, object]:
         end = datetime.fromtimestamp(self._clock_wall() + self._options.lease_s, UTC)
-        return {**settings, "expires": end.isoformat(timespec="seconds")}
+        return {"expires": end.isoformat(timespec="seconds")}
 
     async def _renew(self) -> None:
         """Renew all leases again and again, while there are any; a gateway that forgot one learns it anew."""
@@ -170,11 +178,19 @@ class Leases:
             for lease in list(self._leases.values()):
                 try:
                     async with self._connect() as gateway:
-                        await gateway.put_job(lease.job_id, self._until(lease.settings))
-                        if lease not in self._leases.values():  # given up meanwhile
-                            await gateway.remove_job(lease.job_id)
+                        await self._renew_one(gateway, lease)
                 except (GatewayError, OSError) as error:
                     _log.warning("jobgate: the lease of %s is not renewed: %s", lease.job_id, error)
+
+    async def _renew_one(self, gateway: Gateway, lease: Lease) -> None:
+        """Move the end of a lease, and leave what the operator changed as it is."""
+        try:
+            await gateway.patch_job(lease.job_id, self._end())
+        except NotFound:
+            if lease in self._leases.values():
+                await gateway.put_job(lease.job_id, {**lease.settings, **self._end()})
+        if lease not in self._leases.values():  # given up meanwhile
+            await self._remove(lease.job_id)
 
     async def _remove(self, job_id: str) -> None:
         try:
