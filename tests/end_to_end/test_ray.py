@@ -302,18 +302,30 @@ def test_Ry3_policy_of_a_detached_actor_ends_after_ray(cluster: Cluster, here: M
     here.until(lambda: jobs(here)[group.id].state == "expired")
 
 
-def test_Ry8_node_without_the_plugin_fails_what_asks_for_its_gate(here: Machine) -> None:
+SAID = "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node"
+
+
+@pytest.fixture(scope="module")
+def plain(here: Machine) -> Cluster:
+    """A cluster without the plugin, in the place of the one before."""
     here.run("ray", "stop", "--force")
-    plain = Cluster(here, {})
-    plain.start()
+    made = Cluster(here, {})
+    made.start()
+    return made
+
+
+def test_Ry8_driver_without_the_plugin_is_not_started(plain: Cluster) -> None:
     program = "import os; print('RAN with', os.environ.get('http_proxy'))"
-    assert "RAN with None" in plain.submit(
-        {"egress": EGRESS}, "python", "-c", program
-    )  # what Ray does by itself
-    said = plain.submit({"egress": EGRESS}, "jobgate", "ray", "check", "--", "python", "-c", program, code=1)
-    assert "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node" in said
+    command = ("python", "-c", program)
+    assert "RAN with None" in plain.submit({"egress": EGRESS}, *command)  # what Ray does by itself
+    said = plain.submit({"egress": EGRESS}, "jobgate", "ray", "check", "--", *command, code=1)
+    assert SAID in said
     assert "RAN with None" not in said
+
+
+def test_Ry8_worker_without_the_plugin_is_not_started(plain: Cluster) -> None:
+    program = "import ray; ray.init(); print('WORKED', ray.get(ray.remote(lambda: 7).remote()))"
     hook = {"worker_process_setup_hook": "jobgate.integrations.ray.guard.require_gate"}
     said = plain.submit({"egress": EGRESS, **hook}, "python", "-c", program, code=1)
-    assert "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node" in said
-    assert "RAN with None" not in said
+    assert SAID in said
+    assert "WORKED 7" not in said
