@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from .alarms import Alarm, own_alarms
 from .errors import Reason
 from .relay import End, Relay
 
@@ -19,17 +20,17 @@ from .relay import End, Relay
 class IdleWatch:
     """Calls back when none of the relays has moved a byte for a while.
 
-    Costs nothing per byte: counters are compared when the timer fires, so the
+    Costs nothing per byte: counters are compared when the alarm comes, so the
     silence noticed is between ``idle_s`` and 1.25 × ``idle_s`` long.
     """
 
-    __slots__ = ("_deadline", "_idle_s", "_loop", "_on_idle", "_relays", "_seen_bytes", "_timer")
+    __slots__ = ("_alarm", "_alarms", "_deadline", "_idle_s", "_on_idle", "_relays", "_seen_bytes")
 
     def __init__(self, relays: Sequence[Relay], idle_s: float, on_idle: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._alarms = own_alarms()
         self._relays = relays
         self._on_idle = on_idle
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self.restart(idle_s)
 
     def restart(self, idle_s: float) -> None:
@@ -41,21 +42,21 @@ class IdleWatch:
         self._check()
 
     def stop(self) -> None:
-        """Forget the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Forget the alarm."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _check(self) -> None:
         moved_bytes = sum(relay.moved_bytes for relay in self._relays)
-        now = self._loop.time()
+        now = self._alarms.loop.time()
         if moved_bytes != self._seen_bytes:
             self._seen_bytes = moved_bytes
             self._deadline = now + self._idle_s
         elif now >= self._deadline:
             self._on_idle()
             return
-        self._timer = self._loop.call_later(self._idle_s / 4, self._check)
+        self._alarm = self._alarms.at(now + self._idle_s / 4, self._check)
 
 
 class Tunnel:
