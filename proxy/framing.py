@@ -47,12 +47,41 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
+class FieldNames(dict[bytes, bytes | None]):
+    """Which of a set of names a field has, lower-case, by its name as sent; ``None``: none of them.
+
+    Senders write few names, always alike: the answer is kept, for so many and so short ones.
+
+    Args:
+        names: Lower-case.
+        prefixes: Likewise; what begins so counts, too.
+    """
+
+    MOST = 1000
+    LONGEST_BYTES = 40
+
+    def __init__(self, names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()) -> None:
+        super().__init__()
+        self._names = names
+        self._prefixes = prefixes
+
+    def __missing__(self, name: bytes) -> bytes | None:
+        key = name.lower()
+        found = key if key in self._names or key.startswith(self._prefixes) else None
+        if len(self) < self.MOST and len(name) <= self.LONGEST_BYTES:
+            self[name] = found
+        return found
+
+
+_NOTED_NAMES = FieldNames(_NOTED)
+
+
 def note_fields(headers: Headers) -> Noted:
     """Collect the values of the fields that matter here, by lower-case name, in order."""
     noted: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        key = name.lower()
-        if key in _NOTED:
+        key = _NOTED_NAMES[name]
+        if key is not None:
             noted.setdefault(key, []).append(value)
     return noted
 

@@ -105,6 +105,19 @@ class Lane:
             queue._schedule(now)
         return False
 
+    def at_once(self, n: int) -> bool:
+        """Pass on ``n`` bytes if nothing but room in the quota is needed; if not, ask by ``request``."""
+        queue = self._queue
+        supply = queue.supply
+        if not supply.free or queue._heap:
+            return False
+        quota = supply.quota
+        moved_bytes = quota.moved_bytes + n
+        if moved_bytes > quota.most_bytes:
+            return False
+        quota.moved_bytes = moved_bytes
+        return True
+
     def cancel(self) -> None:
         """Withdraw the waiting request, if there is one; its tokens were never taken."""
         if self._seq:
