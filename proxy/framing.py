@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from jobgate.config.host import Authority, HostError, parse_authority
@@ -100,10 +101,17 @@ def connection_options(noted: Noted) -> frozenset[bytes]:
 
     ``Proxy-Connection`` is no standard field: it may end a connection, never keep one.
     """
-    options = frozenset(list_elements(noted[b"connection"])) if b"connection" in noted else _NO_OPTIONS
+    values = noted.get(b"connection")
+    options = _NO_OPTIONS if values is None else _options(b",".join(values))
     if b"proxy-connection" in noted and b"close" in list_elements(noted[b"proxy-connection"]):
         options |= {b"close"}
     return options
+
+
+# All but a handful of clients and servers send one of a handful of values.
+@lru_cache(maxsize=256)
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(list_elements((value,)))
 
 
 def declared_content(noted: Noted, minor: int) -> Content:

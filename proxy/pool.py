@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from jobgate.config.host import Authority
 
-from .alarms import Alarm, own_alarms
+from .alarms import Alarm, Alarms, own_alarms
 from .wire import Wire
 
 #: Idle connections kept per job, over all origins; the oldest goes first.
@@ -43,6 +43,7 @@ class UpstreamPool:
         self.keepalive_s = keepalive_s
         self._budget = budget
         self._max_idle = max_idle
+        self._alarms: Alarms | None = None
         self._alarm: Alarm | None = None  # one for all
         self._idle: dict[_Parked, None] = {}
         self._by_authority: dict[Authority, list[_Parked]] = {}
@@ -68,7 +69,7 @@ class UpstreamPool:
             wire.abort()
             return
         self._budget.left -= 1
-        alarms = own_alarms()
+        alarms = self._alarms = self._alarms or own_alarms()
         until = alarms.loop.time() + self.keepalive_s
         parked = _Parked(self, authority, wire, address, until)
         self._idle[parked] = None
@@ -101,7 +102,7 @@ class UpstreamPool:
     def _expire(self) -> None:
         """Close what was kept long enough."""
         self._alarm = None
-        alarms = own_alarms()
+        alarms = self._alarms or own_alarms()
         now = alarms.loop.time()
         for parked in list(self._idle):
             if parked.until <= now:

@@ -24,6 +24,7 @@ from .content import Framing
 from .splice import OWN, Splicer
 from .wire import Wire
 
+_NOTHING = memoryview(b"")
 #: Spliced without a turn of the loop in between: other connections wait as long.
 PIECES_IN_A_ROW = 4
 
@@ -89,7 +90,7 @@ class Relay:
         self._preface = preface
         self._splicer = (splicer or OWN.splicer) if framing is None else None
         self._is_bulk = False
-        self._held = memoryview(b"")
+        self._held = _NOTHING
         self._source_end: End | None = None
         #: Called once, at the end.
         self.on_end: Callable[[Relay], None] | None = None
@@ -97,7 +98,7 @@ class Relay:
     def start(self) -> None:
         """Pass on what the source has read already, then everything it reads."""
         self.source.reader = self
-        self._held = memoryview(bytes(self.source.take_inbox()))
+        self._held = memoryview(bytes(self.source.take_inbox())) if self.source.inbox else _NOTHING
         self._source_end = End.EOF if self.source.at_eof else None
         is_whole = self._framing is not None and self._framing.done
         if self._preface and (is_whole or not self._held):
@@ -279,7 +280,7 @@ class Relay:
 
     def _finish(self, end: End) -> None:
         self.end = end
-        self._held = memoryview(b"")
+        self._held = _NOTHING
         self._lane.cancel()
         if self.source.reader is self:
             self.source.reader = None

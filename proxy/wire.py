@@ -171,8 +171,10 @@ class Wire(asyncio.BufferedProtocol):
         if self.is_lost:
             return
         self.is_lost = True
+        del self._transport  # which holds us: nothing is left to collect
         if self._alarm is not None:
             self._alarm.cancel()
+            self._alarm = None
         if isinstance(exc, OSError):
             self.error = exc
         if self.reader is not None:
