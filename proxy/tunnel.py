@@ -96,9 +96,7 @@ class Tunnel:
             watch.stop()
             up.stop()
             down.stop()
-            up.on_end = down.on_end = (
-                None  # which hold us: nothing is left to collect
-            )
+            up.on_end = down.on_end = None  # which hold us: nothing is left to collect
         if reason is Reason.DONE:
             client.close()
             upstream.close()

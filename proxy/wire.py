@@ -22,6 +22,8 @@ from typing import Protocol, cast
 from .alarms import Alarm, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
 
+#: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
+NARROW_BYTES = 4096
 #: A lingering close reads on for this long, so that a refusal is not lost to a reset (RFC 9112 §9.6).
 LINGER_S = 2.0
 #: … and throws away at most this much.
@@ -80,6 +82,7 @@ class Wire(asyncio.BufferedProtocol):
         "inbox",
         "is_answering",
         "is_lost",
+        "is_narrow",
         "on_lost",
         "on_writable",
         "reader",
@@ -97,6 +100,8 @@ class Wire(asyncio.BufferedProtocol):
         self.at_eof = False
         self.is_lost = False
         self.blocked = False
+        #: Read little at once.
+        self.is_narrow = False
         #: A failed write ends the sending side alone: an answer may have come before the reset.
         self.is_answering = False
         self.error: OSError | None = None
@@ -142,7 +147,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer the window: one read is never larger, whatever the loop would like."""
-        return self._source.window
+        return self._source.window[:NARROW_BYTES] if self.is_narrow else self._source.window
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass a piece to the reader, or keep it in the inbox."""

@@ -56,6 +56,11 @@ class Lane:
         return self._queue.supply.piece_bytes
 
     @property
+    def bulk_bytes(self) -> int:
+        """The same for bytes that stay in the kernel."""
+        return self._queue.supply.bulk_bytes
+
+    @property
     def waiting(self) -> bool:
         """Whether a request waits for its grant."""
         return self._seq != 0
