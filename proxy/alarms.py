@@ -54,6 +54,11 @@ class Alarms:
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether the timer runs: it may do so for a moment when nothing waits any more."""
+        return self._timer is not None
+
     def at(self, when: float, call: Callable[[], None]) -> Alarm:
         """Call a function at this loop time, or a little later."""
         due = int(when * _PER_S) + 1

@@ -29,7 +29,8 @@ def accept(listener: socket.socket) -> tuple[StreamSocket, object]:
     Raises:
         OSError: There is none, or it cannot be taken.
     """
-    descriptor, peer = listener._accept()  # what ``accept`` makes its own kind of socket of
+    # What ``accept`` itself makes a socket of, which is not one of ours; not in typeshed.
+    descriptor, peer = listener._accept()  # type: ignore[attr-defined]
     sock = StreamSocket(listener.family, listener.type, listener.proto, fileno=descriptor)
     sock.setblocking(False)
     return sock, peer

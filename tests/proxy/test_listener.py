@@ -21,7 +21,8 @@ class Troubled(socket.socket):
         self.calls += 1
         if self.failures:
             raise OSError(self.failures.pop(0), "no")
-        return super()._accept()
+        found: tuple[int, object] = super()._accept()  # type: ignore[misc]
+        return found
 
 
 def troubled(*failures: int) -> Troubled:
