@@ -65,7 +65,7 @@ class Reception:
             sock: Connected, non-blocking.
             text: The peer's address.
         """
-        peer = Peer(text, _uid_behind(sock) if sock.family is socket.AF_UNIX else None)
+        peer = Peer(text, _uid_behind(sock) if sock.family == socket.AF_UNIX else None)
         if not entrance.welcomes(peer):
             sock.close()
             self._log_unwelcome(peer)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
-from .decision import Kind, Target, decide, is_plain_connect
+from .decision import Decider, Kind, Target, is_plain_connect
 from .errors import ProxyError, Reason
 from .exchange import Exchange
 from .forward import Cut
@@ -60,6 +60,7 @@ class Connection:
         self._visit = visit
         self._client = client
         self._heads = HeadReader(client)
+        self._decider = Decider()
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None
@@ -179,7 +180,7 @@ class Connection:
             page = own_page(request, path, self._job.usage.denials)
             return self._answer(page, request, exchange), Reason.DONE
         policy = self._job.policy
-        decision = decide(policy, target)  # by name, before any DNS query
+        decision = self._decider.decide(policy, target)  # by name, before any DNS query
         exchange.rule = decision.rule
         if decision.reason is not None:
             if not policy.reports(decision.reason, by_node=decision.by_node):
@@ -234,8 +235,9 @@ class Connection:
         Raises:
             TimeoutError: It took nothing for as long as a tunnel may be silent.
         """
-        loop = asyncio.get_running_loop()
-        await self._client.drained(loop.time() + self._gate.settings.timeouts.tunnel_idle_s)
+        if self._client.blocked:
+            now = asyncio.get_running_loop().time()
+            await self._client.drained(now + self._gate.settings.timeouts.tunnel_idle_s)
         if self._visit.flooding:
             await asyncio.sleep(FLOOD_PAUSE_S)
         if self._client.inbox:

@@ -20,6 +20,11 @@ class Framing(Protocol):
     done: bool
     #: How many bytes of the last ``feed`` belonged to the content.
     consumed: int
+    #: How many bytes belong to the content whatever they are, and go on as they are.
+    plain_bytes: int
+
+    def passed(self, n: int) -> None:
+        """Note that so many of ``plain_bytes`` went on unread."""
 
     def feed(self, data: memoryview) -> Sequence[bytes | memoryview]:
         """Take bytes as they came.
@@ -39,20 +44,24 @@ class ContentTooLarge(ValueError):
 class KnownLength:
     """Content whose length was announced: exactly that many bytes, as they are."""
 
-    __slots__ = ("_remaining_bytes", "consumed", "done")
+    __slots__ = ("consumed", "done", "plain_bytes")
 
     def __init__(self, length_bytes: int) -> None:
-        self._remaining_bytes = length_bytes
+        self.plain_bytes = length_bytes
         self.consumed = 0
         self.done = length_bytes == 0
 
     def feed(self, data: memoryview) -> Sequence[memoryview]:
         """Take at most what remains."""
-        piece = data[: self._remaining_bytes]
+        piece = data[: self.plain_bytes]
         self.consumed = len(piece)
-        self._remaining_bytes -= len(piece)
-        self.done = self._remaining_bytes == 0
+        self.passed(len(piece))
         return (piece,)
+
+    def passed(self, n: int) -> None:
+        """Count what went on."""
+        self.plain_bytes -= n
+        self.done = self.plain_bytes == 0
 
 
 class Chunked:
@@ -64,6 +73,11 @@ class Chunked:
     """
 
     __slots__ = ("_bytes", "_decoder", "_max_bytes", "_plain", "consumed", "done")
+
+    plain_bytes = 0  # every byte is looked at
+
+    def passed(self, n: int) -> None:
+        """Never called."""
 
     def __init__(self, *, plain: bool = False, max_bytes: int = 0) -> None:
         self._decoder = ChunkedDecoder()

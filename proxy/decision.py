@@ -81,6 +81,25 @@ def decide(policy: Policy, target: Target) -> Decision:
     return _decide_by_node(node, target) or decision
 
 
+class Decider:
+    """Decides, and knows the last answer: a connection asks for one origin again and again."""
+
+    __slots__ = ("_decision", "_policy", "_target")
+
+    def __init__(self) -> None:
+        self._policy: Policy | None = None
+        self._target: Target | None = None
+        self._decision: Decision | None = None
+
+    def decide(self, policy: Policy, target: Target) -> Decision:
+        """Decide about one request, as ``decide`` does; a change of policy is another object."""
+        decision = self._decision
+        if decision is None or policy is not self._policy or target != self._target:
+            self._decision = decision = decide(policy, target)
+            self._policy, self._target = policy, target
+        return decision
+
+
 def is_plain_connect(policy: Policy, target: Target) -> bool:
     """Say whether an allowed CONNECT is read as plain HTTP instead of relayed.
 

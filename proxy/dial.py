@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
 from typing import Protocol
 
 from jobgate.config.host import Address
 
+from .alarms import own_alarms
 from .buffers import bound_receive_buffer
 from .errors import ProxyError, Reason
+from .sockets import StreamSocket
 
 # RFC 8305 §5 and §8, "Connection Attempt Delay": 250 ms recommended.
 ATTEMPT_DELAY_S = 0.25
@@ -40,6 +44,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # A reset between the handshake and our look at the peer.
 _CLOSED_AT_ONCE = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN})
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
+_STREAM = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 # The reason that tells most wins where several addresses failed differently.
 _TELLING = (
     Reason.OVERLOADED,
@@ -89,6 +94,9 @@ async def dial(
 
     Source: RFC 8305 §4, §5.
     """
+    if len(addresses) == 1 and connect is None:  # the usual case: no race, and a deadline of its own
+        only = partial(connect_socket, timeout_s=timeout_s)
+        return await _Attempt(port, receive_buffer_bytes, only).open(addresses[0])
     attempt = _Attempt(port, receive_buffer_bytes, connect or connect_socket)
     try:
         async with asyncio.timeout(timeout_s):
@@ -121,9 +129,10 @@ class _Attempt:
             sock = _tcp_socket(address, self._receive_buffer_bytes)
         except OSError as error:
             raise _failure(_reason_of(error)) from error
+        text = str(address)
         try:
-            await self._connect(sock, (str(address), self._port))
-            _check_peer(sock, address)
+            await self._connect(sock, (text, self._port))
+            _check_peer(sock, address, text)
         except OSError as error:
             sock.close()
             raise _failure(_reason_of(error)) from error
@@ -135,7 +144,7 @@ class _Attempt:
 
 def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.socket:
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = StreamSocket(family, _STREAM)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer_bytes is not None:
@@ -146,28 +155,43 @@ def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.so
     return sock
 
 
-async def connect_socket(sock: socket.socket, address: SocketAddress) -> None:
-    """Connect a non-blocking socket to a numeric address; the caller sets the deadline.
+async def connect_socket(sock: socket.socket, address: SocketAddress, *, timeout_s: float = math.inf) -> None:
+    """Connect a non-blocking socket to a numeric address.
 
     Raises:
-        OSError: Not connected; the caller closes the socket.
+        OSError: Not connected, ``TimeoutError`` included; the caller closes the socket.
     """
     code = sock.connect_ex(address)
     if code in _IN_PROGRESS:
-        await _until_writable(sock)
+        if _is_connected(sock):
+            return
+        await _until_writable(sock, timeout_s)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, "connect failed")
 
 
-async def _until_writable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    writable = loop.create_future()
+def _is_connected(sock: socket.socket) -> bool:
+    """Look at once: inside one host the handshake is over before ``connect`` returns."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+async def _until_writable(sock: socket.socket, timeout_s: float) -> None:
+    alarms = own_alarms()
+    loop = alarms.loop
+    writable: asyncio.Future[None] = loop.create_future()
+    alarm = None if math.isinf(timeout_s) else alarms.at(loop.time() + timeout_s, partial(_give_up, writable))
     loop.add_writer(sock, _finish, writable)
     try:
         await writable
     finally:
         loop.remove_writer(sock)
+        if alarm is not None:
+            alarm.cancel()
 
 
 def _finish(future: asyncio.Future[None]) -> None:
@@ -175,9 +199,14 @@ def _finish(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _check_peer(sock: socket.socket, address: Address) -> None:
+def _give_up(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError(errno.ETIMEDOUT, "no answer in time"))
+
+
+def _check_peer(sock: socket.socket, address: Address, text: str) -> None:
     peer: tuple[str, int] = sock.getpeername()
-    if peer[0] != str(address) and ip_address(peer[0]) != address:
+    if peer[0] != text and ip_address(peer[0]) != address:
         raise _failure(Reason.ADDRESS)
     if sock.getsockname() == peer:
         # TCP simultaneous open: a free local port was both ends; nobody listens there.

@@ -7,6 +7,7 @@ and feeds the job's counters.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from jobgate.config.host import Authority, Host
 
@@ -159,7 +160,7 @@ class Exchange:
         self.refuse(reason)
         target = self.target
         if self.address is not None:
-            authority = "" if target is None else str(Authority(target.host, target.port))
+            authority = "" if target is None else _authority_text(target.host, target.port)
             self._usage.add(authority, self.bytes_up, self.bytes_down)
         elif self._allowed and target is not None and reason is not Reason.DONE:
             self._usage.fail(_refused(reason, target))
@@ -184,5 +185,11 @@ class Exchange:
         )
 
 
+# Jobs talk to few hosts again and again.
+@lru_cache(maxsize=1024)
+def _authority_text(host: Host, port: int) -> str:
+    return str(Authority(host, port))
+
+
 def _refused(reason: Reason, target: Target) -> Refused:
-    return Refused(str(Authority(target.host, target.port)), reason.token, target.kind.value)
+    return Refused(_authority_text(target.host, target.port), reason.token, target.kind.value)

@@ -93,7 +93,9 @@ class Forward:
         legs.client.on_lost = lambda: legs.upstream.abort(reset=True)
         legs.upstream.is_answering = True
         try:
-            await self._send(head, reused)
+            if not legs.up_lane.at_once(self._request.size_bytes):
+                await pay(legs.up_lane, self._request.size_bytes)
+            self._send(head, reused)
             response = await self._response(reused)
             if response.status == 101:
                 await self._switch(response)
@@ -109,10 +111,9 @@ class Forward:
                 self._upload.on_end = None
                 self._upload.stop()
 
-    async def _send(self, head: bytes, reused: bool) -> None:
-        """Pay for the head and send it; content follows by itself."""
+    def _send(self, head: bytes, reused: bool) -> None:
+        """Send the head, which is paid for; content follows by itself."""
         legs, request = self._legs, self._request
-        await pay(legs.up_lane, request.size_bytes)
         if legs.client.is_lost:
             raise Cut(Reason.CLIENT_RESET)
         if reused and (legs.upstream.inbox or legs.upstream.at_eof or legs.upstream.is_lost):
@@ -171,12 +172,11 @@ class Forward:
         scanned = seen_bytes = 0
         deadline = loop.time() + self._options.response_s
         while True:
-            end = find_head_end(upstream.inbox, scanned)
-            if end >= 0:
-                raw = bytes(upstream.inbox[:end])
-                del upstream.inbox[:end]
-                return raw
-            check_partial_response(upstream.inbox, self._options.limits, scanned)
+            if upstream.inbox:
+                end = find_head_end(upstream.inbox, scanned)
+                if end >= 0:
+                    return upstream.take(end)
+                check_partial_response(upstream.inbox, self._options.limits, scanned)
             if upstream.at_eof or upstream.is_lost:
                 raise self._ended_early(reused)
             scanned = len(upstream.inbox)
@@ -214,20 +214,26 @@ class Forward:
         kind = response.content.kind
         plain = kind == "chunked" and not request.minor
         keep_client = request.keep_alive and uploaded and kind != "until-close" and not plain
+        self._exchange.bytes_down += response.size_bytes
+        if not legs.down_lane.at_once(response.size_bytes):
+            await pay(legs.down_lane, response.size_bytes)
+        self._exchange.status = response.status
+        head = self._head_bytes(response, close=not keep_client)
+        if self._whole(response, head):
+            if legs.client.is_lost:
+                raise Cut(Reason.CLIENT_RESET)
+            return keep_client, response.keep_alive and uploaded
         framing: Framing | None = None
         if kind == "chunked":
             framing = Chunked(plain=plain)
         elif kind != "until-close":
             framing = KnownLength(response.content.length if kind == "length" else 0)
-        self._exchange.bytes_down += response.size_bytes
-        await pay(legs.down_lane, response.size_bytes)
-        self._exchange.status = response.status
         down = Relay(
             legs.upstream,
             legs.client,
             lane=legs.down_lane,
             framing=framing,
-            preface=self._head_bytes(response, close=not keep_client),
+            preface=head,
         )
         self._download = down
         end = await self._bring(down)
@@ -243,6 +249,20 @@ class Forward:
                 end, Reason.UPSTREAM_RESET
             )
         )
+
+    def _whole(self, response: ResponseHead, head: bytes) -> bool:
+        """Deliver a response whose content has come with its head, if it has, as small ones do."""
+        legs, content = self._legs, response.content
+        if content.kind not in ("length", "none") or len(legs.upstream.inbox) < content.length:
+            return False
+        if content.length:
+            if not legs.down_lane.at_once(content.length):
+                return False
+            self._exchange.bytes_down += content.length
+            head += legs.upstream.take(content.length)
+        legs.client.write(head)
+        legs.upstream.resume_reading()  # else nobody would notice a reset
+        return True
 
     def _upload_failed(self) -> bool:
         return self._upload is not None and self._upload.end not in (None, End.COMPLETE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from jobgate.config.host import Authority, HostError, parse_authority
@@ -47,12 +48,41 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
+class FieldNames(dict[bytes, bytes | None]):
+    """Which of a set of names a field has, lower-case, by its name as sent; ``None``: none of them.
+
+    Senders write few names, always alike: the answer is kept, for so many and so short ones.
+
+    Args:
+        names: Lower-case.
+        prefixes: Likewise; what begins so counts, too.
+    """
+
+    MOST = 1000
+    LONGEST_BYTES = 40
+
+    def __init__(self, names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()) -> None:
+        super().__init__()
+        self._names = names
+        self._prefixes = prefixes
+
+    def __missing__(self, name: bytes) -> bytes | None:
+        key = name.lower()
+        found = key if key in self._names or key.startswith(self._prefixes) else None
+        if len(self) < self.MOST and len(name) <= self.LONGEST_BYTES:
+            self[name] = found
+        return found
+
+
+_NOTED_NAMES = FieldNames(_NOTED)
+
+
 def note_fields(headers: Headers) -> Noted:
     """Collect the values of the fields that matter here, by lower-case name, in order."""
     noted: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        key = name.lower()
-        if key in _NOTED:
+        key = _NOTED_NAMES[name]
+        if key is not None:
             noted.setdefault(key, []).append(value)
     return noted
 
@@ -71,10 +101,17 @@ def connection_options(noted: Noted) -> frozenset[bytes]:
 
     ``Proxy-Connection`` is no standard field: it may end a connection, never keep one.
     """
-    options = frozenset(list_elements(noted[b"connection"])) if b"connection" in noted else _NO_OPTIONS
+    values = noted.get(b"connection")
+    options = _NO_OPTIONS if values is None else _options(b",".join(values))
     if b"proxy-connection" in noted and b"close" in list_elements(noted[b"proxy-connection"]):
         options |= {b"close"}
     return options
+
+
+# All but a handful of clients and servers send one of a handful of values.
+@lru_cache(maxsize=256)
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(list_elements((value,)))
 
 
 def declared_content(noted: Noted, minor: int) -> Content:

@@ -8,9 +8,11 @@ end. No ``X-Forwarded-For`` is ever added.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from jobgate.config.host import Authority, host_text
 
-from .framing import Content, Headers
+from .framing import Content, FieldNames, Headers
 from .head import RequestHead, ResponseHead
 
 # RFC 9110 §7.6.1, RFC 9112 appendix C.2.2. Content-Length is made anew from the parsed head,
@@ -33,10 +35,13 @@ _REQUEST_DROPS = _HOP_BY_HOP | {b"host"}
 _PROXY_AUTH = b"proxy-auth"
 #: Only jobgate speaks in these fields.
 _OWN_PREFIX = b"x-jobgate-"
-_HTTP_1_0_DROPS = _REQUEST_DROPS | {b"expect"}
-_WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-_CLOSE = b"Connection: close\r\n"
-_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+#: What never goes on, by its name as sent.
+_REQUEST_NAMES = FieldNames(_REQUEST_DROPS, (_PROXY_AUTH,))
+_RESPONSE_NAMES = FieldNames(_HOP_BY_HOP, (_PROXY_AUTH, _OWN_PREFIX))
+_NOTHING_MORE: frozenset[bytes] = frozenset()
+_WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket"
+_CLOSE = b"Connection: close"
+_CHUNKED = b"Transfer-Encoding: chunked"
 _HTTP_PORT = 80
 # More digits are no sensible number of proxies, and int() of them is not free.
 _MAX_FORWARDS_DIGITS = 9
@@ -64,33 +69,33 @@ def request_head_bytes(
 
     Source: RFC 9112 §3.2.1, §3.2.2, §3.2.4; RFC 9110 §7.6.
     """
-    # RFC 9110 §10.1.1: an expectation of an HTTP/1.0 client is ignored.
-    drops = _REQUEST_DROPS if head.minor else _HTTP_1_0_DROPS
-    if head.connection:
-        drops |= head.connection
+    # Those of hop-by-hop fields, which most options are, end here anyway.
+    drops = head.connection - _REQUEST_DROPS if head.connection else _NOTHING_MORE
+    if not head.minor:  # RFC 9110 §10.1.1: an expectation of an HTTP/1.0 client is ignored.
+        drops |= {b"expect"}
     if job_header is not None:
         drops |= {job_header[0].lower()}
+    fields = head.headers
+    if head.method == b"OPTIONS":
+        fields = [
+            (name, _one_less(value) if name.lower() == b"max-forwards" else value) for name, value in fields
+        ]
     lines = [
-        b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, _origin_form(head.method, path), _host(authority))
+        b"%b %b HTTP/1.1" % (head.method, _origin_form(head.method, path)),
+        _host_line(authority),
+        *_passed_on(fields, _REQUEST_NAMES, drops),
     ]
-    for name, value in head.headers:
-        key = name.lower()
-        if key in drops or key.startswith(_PROXY_AUTH):
-            continue
-        if key == b"max-forwards" and head.method == b"OPTIONS":
-            value = _one_less(value)
-        lines.append(b"%b: %b\r\n" % (name, value))
     if via:
-        lines.append(b"Via: 1.%d %b\r\n" % (head.minor, via))
+        lines.append(_via_line(head.minor, via))
     if job_header is not None:
-        lines.append(b"%b: %b\r\n" % job_header)
-    lines.append(_framing(head.content))
+        lines.append(b"%b: %b" % job_header)
+    if head.content.kind != "none":
+        lines.append(_framing(head.content))
     if head.upgrade is not None:
         lines.append(_WEBSOCKET)
     elif close:
         lines.append(_CLOSE)
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return _block(lines)
 
 
 def response_head_bytes(head: ResponseHead, *, client_minor: int, close: bool, via: bytes) -> bytes:
@@ -108,22 +113,22 @@ def response_head_bytes(head: ResponseHead, *, client_minor: int, close: bool, v
 
     Source: RFC 9112 §4, §6, §9.6; RFC 9110 §7.6, §8.6.
     """
-    drops = _HOP_BY_HOP | head.connection if head.connection else _HOP_BY_HOP
-    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
-    for name, value in head.headers:
-        key = name.lower()
-        if key not in drops and not key.startswith((_PROXY_AUTH, _OWN_PREFIX)):
-            lines.append(b"%b: %b\r\n" % (name, value))
+    drops = head.connection - _HOP_BY_HOP if head.connection else _NOTHING_MORE
+    lines = [
+        b"HTTP/1.1 %d %b" % (head.status, head.phrase),
+        *_passed_on(head.headers, _RESPONSE_NAMES, drops),
+    ]
     if via:
-        lines.append(b"Via: 1.%d %b\r\n" % (head.minor, via))
+        lines.append(_via_line(head.minor, via))
     if head.content.kind != "chunked" or client_minor:
-        lines.append(_response_framing(head))
+        framing = _response_framing(head)
+        if framing:
+            lines.append(framing)
     if head.status == 101:
         lines.append(_WEBSOCKET)
     elif close and head.status >= 200:
         lines.append(_CLOSE)
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return _block(lines)
 
 
 def field_value(headers: Headers, name: bytes) -> bytes:
@@ -145,9 +150,29 @@ def max_forwards(head: RequestHead) -> int | None:
     return min(map(int, values), default=None)
 
 
-def _host(authority: Authority) -> bytes:
+def _block(lines: list[bytes]) -> bytes:
+    """End each line, and the head by an empty one."""
+    lines += (b"", b"")
+    return b"\r\n".join(lines)
+
+
+def _passed_on(fields: Headers, names: FieldNames, drops: frozenset[bytes]) -> list[bytes]:
+    """Write the fields that go on, each as a line."""
+    if drops:
+        fields = [field for field in fields if field[0].lower() not in drops]
+    return [b": ".join(field) for field in fields if names[field[0]] is None]
+
+
+# Jobs talk to few hosts again and again.
+@lru_cache(maxsize=1024)
+def _host_line(authority: Authority) -> bytes:
     host = host_text(authority.host) if authority.port == _HTTP_PORT else str(authority)
-    return host.encode("ascii")
+    return b"Host: %b" % host.encode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _via_line(minor: int, via: bytes) -> bytes:
+    return b"Via: 1.%d %b" % (minor, via)
 
 
 def _origin_form(method: bytes, path: bytes) -> bytes:
@@ -160,7 +185,7 @@ def _origin_form(method: bytes, path: bytes) -> bytes:
 
 def _framing(content: Content) -> bytes:
     if content.kind == "length":
-        return b"Content-Length: %d\r\n" % content.length
+        return b"Content-Length: %d" % content.length
     return _CHUNKED if content.kind == "chunked" else b""
 
 
@@ -168,9 +193,9 @@ def _response_framing(head: ResponseHead) -> bytes:
     if head.content.kind != "none" or head.status < 200 or head.status == 204:
         return _framing(head.content)
     if head.status == 205:
-        return b"Content-Length: 0\r\n"
+        return b"Content-Length: 0"
     length = field_value(head.headers, b"content-length")
-    return b"Content-Length: %b\r\n" % length if length else b""
+    return b"Content-Length: %b" % length if length else b""
 
 
 def _is_count(value: bytes) -> bool:

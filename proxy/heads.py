@@ -48,8 +48,9 @@ class HeadReader:
         deadline = now() + (timeouts.head_s if self._is_first or not self.idle else timeouts.keepalive_s)
         self._is_first = False
         scanned = 0
-        while (end := find_head_end(client.inbox, scanned)) < 0:
-            check_partial_request(client.inbox, limits, scanned)
+        while not client.inbox or (end := find_head_end(client.inbox, scanned)) < 0:
+            if client.inbox:
+                check_partial_request(client.inbox, limits, scanned)
             if client.at_eof or client.is_lost or is_over():
                 return None
             scanned = len(client.inbox)
@@ -62,6 +63,4 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + timeouts.head_s
-        raw = bytes(client.inbox[:end])
-        del client.inbox[:end]
-        return parse_request_head(raw, limits)
+        return parse_request_head(client.take(end), limits)

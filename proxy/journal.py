@@ -7,7 +7,7 @@ push out another's lines. The file itself is ``logwriter.py``'s.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ class Journal:
         self._clock = clock
         self._shares: dict[str, _Share] = {}
         self._silent: set[str] = set()  # ids whose decision line was left out, until their close
-        self._prefix = secrets.token_hex(4)
+        self._prefix = os.urandom(4).hex()
         self._count = 0
         #: Lines left out because they were above the share of their job.
         self.dropped = 0

@@ -11,7 +11,7 @@ from jobgate.ratelimit.fair import Lane
 from .wire import Wire
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Legs:
     """Both sides of an exchange, and this client connection's places in the job's queues."""
 

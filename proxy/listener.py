@@ -8,6 +8,8 @@ import logging
 import socket
 from collections.abc import Callable
 
+from .sockets import accept
+
 logger = logging.getLogger("jobgate")
 
 #: Accepted per wake-up at most, so that a flood on one listener does not keep the others waiting.
@@ -65,7 +67,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                sock, peer = self._sock.accept()
+                sock, peer = accept(self._sock)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -74,7 +76,6 @@ class Listener:
                     return
                 continue  # this connection was gone before it was accepted (ECONNABORTED and its kin)
             self._troubled = False
-            sock.setblocking(False)
             self._on_accept(sock, _peer_text(peer))
 
     def _back_off(self, error: OSError) -> None:

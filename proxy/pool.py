@@ -7,11 +7,11 @@ a byte that nobody asked for is never a response (RFC 9112 §9.2).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from jobgate.config.host import Authority
 
+from .alarms import Alarm, Alarms, own_alarms
 from .wire import Wire
 
 #: Idle connections kept per job, over all origins; the oldest goes first.
@@ -43,6 +43,8 @@ class UpstreamPool:
         self.keepalive_s = keepalive_s
         self._budget = budget
         self._max_idle = max_idle
+        self._alarms: Alarms | None = None
+        self._alarm: Alarm | None = None  # one for all
         self._idle: dict[_Parked, None] = {}
         self._by_authority: dict[Authority, list[_Parked]] = {}
 
@@ -67,9 +69,17 @@ class UpstreamPool:
             wire.abort()
             return
         self._budget.left -= 1
-        parked = _Parked(self, authority, wire, address, self.keepalive_s)
+        alarms = self._alarms = self._alarms or own_alarms()
+        until = alarms.loop.time() + self.keepalive_s
+        parked = _Parked(self, authority, wire, address, until)
         self._idle[parked] = None
-        self._by_authority.setdefault(authority, []).append(parked)
+        siblings = self._by_authority.get(authority)
+        if siblings is None:
+            self._by_authority[authority] = [parked]
+        else:
+            siblings.append(parked)
+        if self._alarm is None:
+            self._alarm = alarms.at(until, self._expire)
 
     def discard(self, parked: _Parked) -> None:
         """Close a kept connection."""
@@ -85,6 +95,20 @@ class UpstreamPool:
     def close(self) -> None:
         """Close all."""
         self.prune(lambda authority, address: False)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _expire(self) -> None:
+        """Close what was kept long enough."""
+        self._alarm = None
+        alarms = self._alarms or own_alarms()
+        now = alarms.loop.time()
+        for parked in list(self._idle):
+            if parked.until <= now:
+                self.discard(parked)
+        if self._idle:
+            self._alarm = alarms.at(min(parked.until for parked in self._idle), self._expire)
 
     def _remove(self, parked: _Parked) -> tuple[Wire, str]:
         del self._idle[parked]
@@ -100,10 +124,10 @@ class UpstreamPool:
 class _Parked:
     """Reads an idle wire: whatever comes ends it."""
 
-    __slots__ = ("_pool", "_timer", "address", "authority", "wire")
+    __slots__ = ("_pool", "address", "authority", "until", "wire")
 
     def __init__(
-        self, pool: UpstreamPool, authority: Authority, wire: Wire, address: str, keepalive_s: float
+        self, pool: UpstreamPool, authority: Authority, wire: Wire, address: str, until: float
     ) -> None:
         self._pool = pool
         self.authority = authority
@@ -111,10 +135,9 @@ class _Parked:
         self.address = address
         wire.reader = self
         wire.resume_reading()
-        self._timer = asyncio.get_running_loop().call_later(keepalive_s, pool.discard, self)
+        self.until = until
 
     def release(self) -> None:
-        self._timer.cancel()
         self.wire.reader = None
 
     def data(self, view: memoryview) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,13 @@ MAX_VALUE_CHARS = 300
 
 def timestamp(now: float) -> str:
     """Seconds since the epoch as ``2026-11-20T13:25:07.123Z``."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    second, microseconds = divmod(round(now * 1e6), 1_000_000)
+    return f"{_second(second)}.{microseconds // 1000:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 def bare_host(host: Host) -> str:
@@ -52,10 +59,10 @@ def decision_line(ts: str, exchange: Exchange) -> bytes:
     if e.dropped:
         extra += f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(e.id)},"job":{_text(e.job_id)},'
-        f'"client":{_text(e.client)},"kind":{_text(kind)},"method":{_text(e.method or None)},'
+        f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(e.id)},"job":{_known(e.job_id)},'
+        f'"client":{_text(e.client)},"kind":{_known(kind)},"method":{_known(e.method or None)},'
         f'"host":{_host(host)},"port":{"null" if port is None else port},"decision":"{verdict}",'
-        f'"reason":{_reason(reason)},"rule":{_text(e.rule)}{extra}}}\n'
+        f'"reason":{_reason(reason)},"rule":{_known(e.rule)}{extra}}}\n'
     ).encode("ascii")
 
 
@@ -75,8 +82,8 @@ def close_line(ts: str, exchange: Exchange) -> bytes:
     if e.would_end is not None:
         extra += f',"would":{_reason(e.would_end)}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(e.id)},"job":{_text(e.job_id)},'
-        f'"address":{_text(e.address)},"status":{"null" if e.status is None else e.status},'
+        f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(e.id)},"job":{_known(e.job_id)},'
+        f'"address":{_known(e.address)},"status":{"null" if e.status is None else e.status},'
         f'"reason":{_reason(e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
         f'"duration_s":{e.duration_s:.6f},"dns_s":{e.dns_s:.6f},"connect_s":{e.connect_s:.6f},'
         f'"wait_up_s":{e.wait_up_s:.6f},"wait_down_s":{e.wait_down_s:.6f}{extra}}}\n'
@@ -106,6 +113,11 @@ def _text(value: str | None) -> str:
     return encode_basestring_ascii(value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS])
 
 
+# What comes again and again; a value that would be read differently is another key.
+_known = lru_cache(maxsize=1024)(_text)
+
+
+@lru_cache(maxsize=1024)
 def _host(host: Host | None) -> str:
     return "null" if host is None else _text(bare_host(host))
 

@@ -6,8 +6,9 @@ before they are passed on: an idle connection gets nothing for nothing, and a fu
 bucket or a slow reader turns into TCP back-pressure. So whoever asks for tokens can use
 them: nobody waits in the queue whose target is blocked.
 
-Bulk is not read at all where nothing looks at it: once a read of a tunnel was full, what the
-kernel holds is paid for while it lies there, and spliced.
+Bulk is not read where nothing looks at it, in a tunnel or in content of known length: once a read
+was full, what the kernel holds is paid for while it lies there, and spliced. Reads are narrow from
+then on, until there is less than a wide one would take.
 
 No task and no future per piece: everything here runs in the wires' callbacks.
 """
@@ -22,8 +23,9 @@ from jobgate.ratelimit.fair import Lane
 
 from .content import Framing
 from .splice import OWN, Splicer
-from .wire import Wire
+from .wire import NARROW_BYTES, Wire
 
+_NOTHING = memoryview(b"")
 #: Spliced without a turn of the loop in between: other connections wait as long.
 PIECES_IN_A_ROW = 4
 
@@ -47,7 +49,7 @@ class Relay:
         lane: This connection's place in the job's queue.
         framing: ``None`` moves every byte until FIN, as a tunnel does.
         preface: Already paid; written in front, in one piece with what follows when that is there.
-        splicer: By default that of the thread. Content with framing is always read.
+        splicer: By default that of the thread.
     """
 
     __slots__ = (
@@ -87,9 +89,9 @@ class Relay:
         self._asked_bytes = 0
         self._framing = framing
         self._preface = preface
-        self._splicer = (splicer or OWN.splicer) if framing is None else None
+        self._splicer = splicer or OWN.splicer
         self._is_bulk = False
-        self._held = memoryview(b"")
+        self._held = _NOTHING
         self._source_end: End | None = None
         #: Called once, at the end.
         self.on_end: Callable[[Relay], None] | None = None
@@ -97,7 +99,7 @@ class Relay:
     def start(self) -> None:
         """Pass on what the source has read already, then everything it reads."""
         self.source.reader = self
-        self._held = memoryview(bytes(self.source.take_inbox()))
+        self._held = memoryview(bytes(self.source.take_inbox())) if self.source.inbox else _NOTHING
         self._source_end = End.EOF if self.source.at_eof else None
         is_whole = self._framing is not None and self._framing.done
         if self._preface and (is_whole or not self._held):
@@ -134,7 +136,10 @@ class Relay:
 
     def data(self, view: memoryview) -> None:
         """Take a piece: pass it on now when tokens are there, else hold it and stop reading."""
-        self._is_bulk = len(view) >= self._lane.piece_bytes and self._splicer is not None
+        is_full = len(view) >= (NARROW_BYTES if self.source.is_narrow else self._lane.piece_bytes)
+        if is_full is not self._is_bulk:
+            is_plain = self._framing is None or self._framing.plain_bytes > 0
+            self._expect_bulk(is_full and is_plain and self._splicer.works)
         if not self._lane.request(len(view), self._granted):
             self._held = memoryview(bytes(view))
             self._asked_bytes = len(view)
@@ -200,27 +205,34 @@ class Relay:
 
         An end or a reset is behind it, and is for the loop to see.
         """
+        before_bytes = self.moved_bytes
         for _ in range(PIECES_IN_A_ROW):
-            if self._splicer is None or self.source.is_lost or self.target.is_lost:
+            if self.source.is_lost or self.target.is_lost:
                 break
-            n = min(self._splicer.queued(self.source.sock), self._lane.piece_bytes)
+            n = min(self._splicer.queued(self.source.sock), self._lane.bulk_bytes)
+            if self._framing is not None:
+                n = min(n, self._framing.plain_bytes)
             if n == 0:
                 break
             if not self._lane.request(n, self._granted):
                 self._asked_bytes = n
                 self.source.pause_reading()
                 return
-            if not self._splice(n):
+            if not self._splice(n) or self.end is not None:
                 break
             if self.target.blocked:
                 self._wait_for_room()
                 return
         if self.end is None:
+            if self.moved_bytes - before_bytes < self._lane.piece_bytes:  # one wide read does as much
+                self._expect_bulk(False)
             self.source.resume_reading()
+
+    def _expect_bulk(self, is_bulk: bool) -> None:
+        self._is_bulk = self.source.is_narrow = is_bulk
 
     def _splice(self, paid_bytes: int) -> bool:
         """Move a piece whose tokens are paid, and give back what did not come; say whether anything did."""
-        assert self._splicer is not None  # noqa: S101 (for the type checker)
         try:
             taken, rest = self._splicer.move(self.source.sock, self.target.sock, paid_bytes)
         except OSError as error:
@@ -233,6 +245,10 @@ class Relay:
         self.moved_bytes += taken
         if rest:
             self.target.write(rest)
+        if self._framing is not None:
+            self._framing.passed(taken)
+            if self._framing.done:
+                self._finish(End.COMPLETE)
         return taken > 0
 
     def _wait_for_room(self) -> None:
@@ -279,7 +295,8 @@ class Relay:
 
     def _finish(self, end: End) -> None:
         self.end = end
-        self._held = memoryview(b"")
+        self.source.is_narrow = False
+        self._held = _NOTHING
         self._lane.cancel()
         if self.source.reader is self:
             self.source.reader = None

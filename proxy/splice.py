@@ -44,6 +44,11 @@ class Splicer:
     def __del__(self) -> None:
         self.close()
 
+    @property
+    def works(self) -> bool:
+        """Whether this system splices, as far as it is known."""
+        return not self._is_off
+
     def queued(self, source: socket.socket) -> int:
         """Return how many bytes can be spliced; 0 before an end or an error, and where it is not possible."""
         if self._pipe is None and self._open() is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from .alarms import Alarm, own_alarms
 from .errors import Reason
 from .relay import End, Relay
 
@@ -19,17 +20,17 @@ from .relay import End, Relay
 class IdleWatch:
     """Calls back when none of the relays has moved a byte for a while.
 
-    Costs nothing per byte: counters are compared when the timer fires, so the
+    Costs nothing per byte: counters are compared when the alarm comes, so the
     silence noticed is between ``idle_s`` and 1.25 × ``idle_s`` long.
     """
 
-    __slots__ = ("_deadline", "_idle_s", "_loop", "_on_idle", "_relays", "_seen_bytes", "_timer")
+    __slots__ = ("_alarm", "_alarms", "_deadline", "_idle_s", "_on_idle", "_relays", "_seen_bytes")
 
     def __init__(self, relays: Sequence[Relay], idle_s: float, on_idle: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._alarms = own_alarms()
         self._relays = relays
         self._on_idle = on_idle
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self.restart(idle_s)
 
     def restart(self, idle_s: float) -> None:
@@ -41,21 +42,21 @@ class IdleWatch:
         self._check()
 
     def stop(self) -> None:
-        """Forget the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Forget the alarm."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _check(self) -> None:
         moved_bytes = sum(relay.moved_bytes for relay in self._relays)
-        now = self._loop.time()
+        now = self._alarms.loop.time()
         if moved_bytes != self._seen_bytes:
             self._seen_bytes = moved_bytes
             self._deadline = now + self._idle_s
         elif now >= self._deadline:
             self._on_idle()
             return
-        self._timer = self._loop.call_later(self._idle_s / 4, self._check)
+        self._alarm = self._alarms.at(now + self._idle_s / 4, self._check)
 
 
 class Tunnel:
@@ -68,11 +69,14 @@ class Tunnel:
         half_closed_s: The same, once one direction has ended.
     """
 
+    # Thousands are open for hours: methods here where functions made for each tunnel took 1 kB more.
+    __slots__ = ("_down", "_half_closed_s", "_over", "_up", "_watch")
+
     def __init__(self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float) -> None:
         self._up = up
         self._down = down
-        self._idle_s = idle_s
         self._half_closed_s = half_closed_s
+        self._watch = IdleWatch((up, down), idle_s, self._silent)
         self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Reason:
@@ -83,18 +87,19 @@ class Tunnel:
         """
         up, down = self._up, self._down
         client, upstream = up.source, down.source
-        watch = IdleWatch((up, down), self._idle_s, lambda: self.stop(Reason.IDLE))
-        up.on_end = down.on_end = lambda relay: self._ended(relay, watch)
-        client.on_lost = lambda: self.stop(Reason.CLIENT_RESET)
-        upstream.on_lost = lambda: self.stop(Reason.UPSTREAM_RESET)
+        up.on_end = down.on_end = self._ended
+        client.on_lost = self._client_lost
+        upstream.on_lost = self._upstream_lost
         try:
             up.start()
             down.start()
             reason = await self._over
         finally:
-            watch.stop()
+            self._watch.stop()
             up.stop()
             down.stop()
+            up.on_end = down.on_end = None  # which hold us: nothing is left to collect
+            del self._watch  # likewise
         if reason is Reason.DONE:
             client.close()
             upstream.close()
@@ -108,13 +113,22 @@ class Tunnel:
         if not self._over.done():
             self._over.set_result(reason)
 
-    def _ended(self, relay: Relay, watch: IdleWatch) -> None:
+    def _silent(self) -> None:
+        self.stop(Reason.IDLE)
+
+    def _client_lost(self) -> None:
+        self.stop(Reason.CLIENT_RESET)
+
+    def _upstream_lost(self) -> None:
+        self.stop(Reason.UPSTREAM_RESET)
+
+    def _ended(self, relay: Relay) -> None:
         other = self._down if relay is self._up else self._up
         if relay.end is End.EOF:
             relay.target.send_fin()
             if other.end is End.EOF:
                 self.stop(Reason.DONE)
             elif other.end is None:
-                watch.restart(self._half_closed_s)
+                self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
             self.stop(Reason.CLIENT_RESET if relay is self._up else Reason.UPSTREAM_RESET)

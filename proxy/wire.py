@@ -13,13 +13,17 @@ connections close while a shutdown is pending. The sending side is ended by
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from .alarms import Alarm, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
 
+#: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
+NARROW_BYTES = 4096
 #: A lingering close reads on for this long, so that a refusal is not lost to a reset (RFC 9112 §9.6).
 LINGER_S = 2.0
 #: … and throws away at most this much.
@@ -59,12 +63,18 @@ class Wire(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_alarm",
+        "_alarm_at",
+        "_alarms",
         "_closing",
+        "_deadline",
         "_fin_wanted",
         "_inbox_limit_bytes",
+        "_is_paused",
         "_loop",
         "_source",
         "_transport",
+        "_unsent_bytes",
         "_waiter",
         "at_eof",
         "blocked",
@@ -72,6 +82,7 @@ class Wire(asyncio.BufferedProtocol):
         "inbox",
         "is_answering",
         "is_lost",
+        "is_narrow",
         "on_lost",
         "on_writable",
         "reader",
@@ -89,6 +100,8 @@ class Wire(asyncio.BufferedProtocol):
         self.at_eof = False
         self.is_lost = False
         self.blocked = False
+        #: Read little at once.
+        self.is_narrow = False
         #: A failed write ends the sending side alone: an answer may have come before the reset.
         self.is_answering = False
         self.error: OSError | None = None
@@ -96,8 +109,15 @@ class Wire(asyncio.BufferedProtocol):
         self._inbox_limit_bytes = inbox_limit_bytes
         self._fin_wanted = False
         self._closing = False
+        self._is_paused = False
+        self._unsent_bytes: int | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self._deadline = math.inf  # of the waiter
+        #: Stays over many waits, each of which only moves the deadline on.
+        self._alarm: Alarm | None = None
+        self._alarm_at = math.inf
+        self._alarms = own_alarms()
+        self._loop = self._alarms.loop
 
     @classmethod
     async def open(cls, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> Wire:
@@ -127,7 +147,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer the window: one read is never larger, whatever the loop would like."""
-        return self._source.window
+        return self._source.window[:NARROW_BYTES] if self.is_narrow else self._source.window
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass a piece to the reader, or keep it in the inbox."""
@@ -136,7 +156,7 @@ class Wire(asyncio.BufferedProtocol):
             return
         self.inbox += self._source.window[:nbytes]
         if len(self.inbox) >= self._inbox_limit_bytes:
-            self._transport.pause_reading()
+            self.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -156,6 +176,10 @@ class Wire(asyncio.BufferedProtocol):
         if self.is_lost:
             return
         self.is_lost = True
+        del self._transport  # which holds us: nothing is left to collect
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if isinstance(exc, OSError):
             self.error = exc
         if self.reader is not None:
@@ -167,17 +191,29 @@ class Wire(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Stop reading: the peer is held back by its own send window."""
-        if not self.is_lost:
+        if not self.is_lost and not self._is_paused:
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again, unless the peer has ended."""
-        if not self.is_lost and not self.at_eof:
+        if self._is_paused and not self.is_lost and not self.at_eof:
+            self._is_paused = False
             self._transport.resume_reading()
 
     def take_inbox(self) -> bytearray:
         """Empty the inbox; what it held belongs to the caller."""
         taken, self.inbox = self.inbox, bytearray()
+        return taken
+
+    def take(self, size_bytes: int) -> bytes:
+        """Take so much from the beginning of the inbox."""
+        inbox = self.inbox
+        if size_bytes == len(inbox):
+            self.inbox = bytearray()
+            return bytes(inbox)
+        taken = bytes(inbox[:size_bytes])
+        del inbox[:size_bytes]
         return taken
 
     async def more(self, deadline: float) -> None:
@@ -192,7 +228,7 @@ class Wire(asyncio.BufferedProtocol):
         if self.at_eof or self.is_lost:
             return
         self.resume_reading()
-        await self._wait(deadline)
+        await self._until(deadline)
 
     # --- writing -------------------------------------------------------------------
 
@@ -238,11 +274,12 @@ class Wire(asyncio.BufferedProtocol):
             TimeoutError: The deadline came first.
         """
         while self.blocked and not self.is_lost:
-            await self._wait(deadline)
+            await self._until(deadline)
 
     def bound_unsent(self, size_bytes: int | None) -> None:
         """Bound what the kernel keeps for a peer that does not read; ``None``: as it likes."""
-        if not self.is_lost:
+        if not self.is_lost and size_bytes != self._unsent_bytes:
+            self._unsent_bytes = size_bytes
             bound_unsent(self.sock, size_bytes)
 
     def send_fin(self) -> None:
@@ -302,14 +339,28 @@ class Wire(asyncio.BufferedProtocol):
 
     # --- inside --------------------------------------------------------------------
 
-    async def _wait(self, deadline: float) -> None:
-        waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, _expire, waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+    def _until(self, deadline: float) -> asyncio.Future[None]:
+        """Return what the next event settles, or the deadline."""
+        self._waiter = waiter = self._loop.create_future()
+        self._deadline = deadline
+        if deadline < self._alarm_at:
+            self._set_alarm()
+        return waiter
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._alarms.at(self._deadline, self._expire)
+        self._alarm_at = self._deadline
+
+    def _expire(self) -> None:
+        self._alarm, self._alarm_at = None, math.inf
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._set_alarm()
+        else:
+            self._waiter.set_exception(TimeoutError())
 
     def _refused(self, error: OSError) -> None:
         """Take a failed write: end, or send nothing more and read what is left."""
@@ -320,8 +371,9 @@ class Wire(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _drop_readers(self) -> None:
         self.reader = None
@@ -330,8 +382,3 @@ class Wire(asyncio.BufferedProtocol):
     def _drop_callbacks(self) -> None:
         self.on_writable = None
         self.on_lost = None
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())

@@ -56,6 +56,11 @@ class Lane:
         return self._queue.supply.piece_bytes
 
     @property
+    def bulk_bytes(self) -> int:
+        """The same for bytes that stay in the kernel."""
+        return self._queue.supply.bulk_bytes
+
+    @property
     def waiting(self) -> bool:
         """Whether a request waits for its grant."""
         return self._seq != 0
@@ -104,6 +109,19 @@ class Lane:
         if is_first and not queue._serving:
             queue._schedule(now)
         return False
+
+    def at_once(self, n: int) -> bool:
+        """Pass on ``n`` bytes if nothing but room in the quota is needed; if not, ask by ``request``."""
+        queue = self._queue
+        supply = queue.supply
+        if not supply.free or queue._heap:
+            return False
+        quota = supply.quota
+        moved_bytes = quota.moved_bytes + n
+        if moved_bytes > quota.most_bytes:
+            return False
+        quota.moved_bytes = moved_bytes
+        return True
 
     def cancel(self) -> None:
         """Withdraw the waiting request, if there is one; its tokens were never taken."""

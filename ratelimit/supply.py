@@ -13,6 +13,9 @@ from typing import Protocol
 from .bucket import TokenBucket, default_chunk_bytes
 from .quota import ByteQuota
 
+BULK_BYTES = 256 * 1024
+"""Moved at once inside the kernel where nothing limits it: as much as a large pipe holds."""
+
 
 class Upper(Protocol):
     """The place of a whole job in the queue of the node: a ``Lane``."""
@@ -85,6 +88,16 @@ class Supply:
 
     def __repr__(self) -> str:
         return "unlimited" if self.bucket is None else repr(self.bucket)
+
+    @property
+    def bulk_bytes(self) -> int:
+        """The most to ask for at once of bytes that take no memory: without a rate that is more.
+
+        Near the end of a quota it is not: that ends less than one piece below its limit.
+        """
+        if self.free and self.quota.most_bytes - self.quota.moved_bytes >= BULK_BYTES:
+            return max(BULK_BYTES, self.piece_bytes)
+        return self.piece_bytes
 
     def take(self, n: int, now: float) -> bool:
         """Take all that ``n`` bytes need, or nothing; then ``due`` says when to try again."""

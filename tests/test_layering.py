@@ -21,7 +21,18 @@ LAYERS = {
 
 EDGES = {
     "proxy": frozenset(
-        {"accepting", "buffers", "connection", "dial", "dnsquery", "forward", "gate", "heads", "hello"}
+        {
+            "accepting",
+            "alarms",
+            "buffers",
+            "connection",
+            "dial",
+            "dnsquery",
+            "forward",
+            "gate",
+            "heads",
+            "hello",
+        }
         | {
             "journal",
             "legs",
@@ -32,6 +43,7 @@ EDGES = {
             "reach",
             "relay",
             "resolver",
+            "sockets",
             "splice",
             "tunnel",
         }

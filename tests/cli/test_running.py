@@ -103,16 +103,37 @@ def test_service_manager_is_told_of_a_reload(tmp_path: Path) -> None:
             assert manager.recv(100) == b"READY=1"
 
 
-def test_sidecar_loads_nothing_of_a_gateway() -> None:
+#: What a sidecar loads besides the whole of ``proxy`` and ``ratelimit``: each costs it memory and time.
+SIDECAR_LOADS = {
+    "cli": "options running sidecar",
+    "config": "address_rule endpoints gateway gateway_readers host members networks pattern policy ports "
+    "rates readers rule rules settings upstream",
+    "gateway": "control follower handover inherited link listeners notify places registry roster routes "
+    "service store stored succession turns upgrade views weakening",
+}
+#: Of the standard library what only some gates need, and what is large.
+SIDECAR_SPARES = {"_hashlib", "ctypes", "hashlib", "hmac", "http", "pydoc", "secrets", "sqlite3", "tomllib"}
+
+
+def test_sidecar_loads_these_modules_and_no_other() -> None:
     program = (
-        "import sys, jobgate.cli.sidecar\n"
-        "print(sorted({'aiohttp', 'cattrs', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
+        "import sys\nbefore = set(sys.modules)\nimport jobgate.cli.sidecar\nprint(*set(sys.modules) - before)"
     )
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    loaded = set(done.stdout.split())
+    ours = {"jobgate", *(f"jobgate.{package}" for package in (*SIDECAR_LOADS, "proxy", "ratelimit"))}
+    for package, names in SIDECAR_LOADS.items():
+        ours |= {f"jobgate.{package}.{name}" for name in names.split()}
+    for package in ("proxy", "ratelimit"):
+        files = (Path(jobgate.__file__).parent / package).glob("[!_]*.py")
+        ours |= {f"jobgate.{package}.{path.stem}" for path in files}
+    assert {name for name in loaded if name.partition(".")[0] == "jobgate"} == ours
+    others = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"jobgate"}
+    assert {name for name in others if "cython" not in name} == {"aiolimiter", "click", "httptools", "uvloop"}
+    assert loaded & SIDECAR_SPARES == set()
 
 
 def test_state_that_cannot_be_used_is_one_line_and_exit_1(

@@ -12,8 +12,10 @@ from ipaddress import ip_address
 import pytest
 
 from jobgate.config.host import Address
+from jobgate.proxy import dial as module
 from jobgate.proxy.dial import Connect, connect_socket, dial, interleave
 from jobgate.proxy.errors import ProxyError, Reason
+from support.net import silent_port
 from support.sockets import open_sockets
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -164,7 +166,7 @@ async def test_dial_without_descriptors_is_overloaded() -> None:
         raise OSError(errno.EMFILE, "none left")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "socket", none_left)
+        patch.setattr(module, "StreamSocket", none_left)
         assert (await refusal([LOOPBACK], 443)).reason is Reason.OVERLOADED
 
 
@@ -181,6 +183,13 @@ async def test_dial_of_a_silent_address_ends_at_the_deadline() -> None:
     failure = await refusal([LOOPBACK], 443, Network({LOOPBACK: None}).connect, SHORT_S)
     assert failure.reason is Reason.CONNECT_TIMEOUT
     assert open_sockets() == before
+
+
+async def test_dial_of_one_address_that_does_not_answer_ends_at_the_deadline() -> None:
+    with silent_port() as port:
+        before = open_sockets()
+        assert (await refusal([LOOPBACK], port, timeout_s=SHORT_S)).reason is Reason.CONNECT_TIMEOUT
+        assert open_sockets() == before
 
 
 async def test_dial_refuses_a_peer_that_was_not_asked_for(port: int) -> None:
@@ -325,14 +334,24 @@ async def test_cancelled_dial_leaves_nothing(addresses: list[Address]) -> None:
 
 async def test_connect_cancelled_on_the_way_leaves_the_loop_clean(listener: socket.socket, port: int) -> None:
     """The descriptor is free for the next socket: a writer left behind would wake the wrong one."""
-    before = open_sockets()
-    dialling = asyncio.ensure_future(connected([LOOPBACK], port))
-    await asyncio.sleep(0)
-    dialling.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await dialling
-    assert open_sockets() == before
-    (await connected([LOOPBACK], port)).close()
+    with silent_port() as silent:
+        before = open_sockets()
+        dialling = asyncio.ensure_future(connected([LOOPBACK], silent))
+        await asyncio.sleep(0)
+        dialling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        assert open_sockets() == before
+        (await connected([LOOPBACK], port)).close()
+
+
+async def test_connect_that_is_over_at_once_takes_no_turn_of_the_loop(
+    listener: socket.socket, port: int
+) -> None:
+    dialling = dial([LOOPBACK], port, timeout_s=LONG_S, receive_buffer_bytes=None)
+    with pytest.raises(StopIteration) as stopped:
+        dialling.__await__().__next__()
+    stopped.value.value.close()
 
 
 async def test_dial_cancelled_while_it_connects_closes_the_connection(

@@ -9,10 +9,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from jobgate.proxy.content import Framing, KnownLength
+from jobgate.proxy.content import Chunked, Framing, KnownLength
 from jobgate.proxy.relay import PIECES_IN_A_ROW, End, Relay
 from jobgate.proxy.splice import Splicer
-from jobgate.ratelimit import ByteQuota, FairQueue, Pacer
+from jobgate.proxy.wire import NARROW_BYTES
+from jobgate.ratelimit import ByteQuota, FairQueue, Pacer, supply
 from support.clock import VirtualClock
 from support.pairs import drain, fill, reset, tcp_pair
 from support.splicers import CountingSplicer
@@ -22,6 +23,12 @@ RATE, BURST, PIECE = 1000.0, 100, 50
 CONTENT = bytes(range(251)) * 4
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture(autouse=True)
+def _pieces_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a rate, too."""
+    monkeypatch.setattr(supply, "BULK_BYTES", PIECE)
 
 
 @pytest.fixture
@@ -113,10 +120,41 @@ def test_small_reads_never_ask_the_kernel(new_rig: NewRig, splicer: CountingSpli
     assert (splicer.asked, rig.source.reading, rig.spliced()) == (0, True, b"")
 
 
-def test_framed_content_is_never_spliced(new_rig: NewRig, splicer: CountingSplicer) -> None:
-    rig = new_rig(rate=math.inf, framing=KnownLength(500))
-    rig.begin()
+def test_chunked_content_is_never_spliced(new_rig: NewRig, splicer: CountingSplicer) -> None:
+    rig = new_rig(rate=math.inf, framing=Chunked())
+    rig.sender.sendall(CONTENT)
+    rig.source.arrive(b"fff\r\n" + b"f" * PIECE)
     assert (splicer.asked, rig.source.reading, rig.spliced()) == (0, True, b"")
+
+
+@pytest.mark.parametrize("rate", [RATE, math.inf])
+def test_content_of_known_length_is_spliced_to_its_end_and_no_further(new_rig: NewRig, rate: float) -> None:
+    rig = new_rig(rate=rate, framing=KnownLength(PIECE + 120))
+    rig.begin()
+    rig.clock.advance(1.0)
+    assert (bytes(rig.target.written), rig.spliced()) == (b"f" * PIECE, CONTENT[:120])
+    assert rig.relay.end is End.COMPLETE
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + 120
+    assert rig.source.sock.recv(2000) == CONTENT[120:]
+    assert (rig.source.reading, rig.source.is_narrow) == (True, False)
+
+
+def test_content_that_ends_early_is_not_complete(new_rig: NewRig) -> None:
+    rig = new_rig(rate=math.inf, framing=KnownLength(2000))
+    rig.begin()
+    rig.source.end()
+    assert rig.relay.end is End.EOF
+
+
+def test_reads_of_bulk_are_narrow_as_long_as_there_is_much(new_rig: NewRig) -> None:
+    rig = new_rig(rate=math.inf)
+    rig.begin()
+    assert rig.source.is_narrow
+    rig.source.arrive(b"n" * NARROW_BYTES)
+    assert rig.source.is_narrow
+    while rig.spliced():
+        rig.source.arrive(b"n" * NARROW_BYTES)
+    assert not rig.source.is_narrow
 
 
 @pytest.mark.parametrize("lost", ["source", "target"])

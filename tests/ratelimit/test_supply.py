@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from jobgate.ratelimit.quota import ByteQuota
-from jobgate.ratelimit.supply import Supply
+from jobgate.ratelimit.supply import BULK_BYTES, Supply
 
 RATE = 1000.0
 BURST = 500
@@ -187,3 +187,31 @@ def test_slack_is_the_time_until_the_bucket_overflows_and_follows_the_rate() -> 
     assert rig.supply.slack_s == (BURST - piece_bytes) / (10 * RATE)
     rig.supply.set_rate(math.inf, BURST, 0.0)
     assert rig.supply.slack_s == math.inf
+
+
+@pytest.mark.parametrize(
+    ("rate", "max_bytes", "bulk_bytes"),
+    [
+        (math.inf, 0, BULK_BYTES),
+        (RATE, 0, 250),
+        (math.inf, BULK_BYTES, BULK_BYTES),
+        (math.inf, BULK_BYTES - 1, CAP),
+    ],
+    ids=["free", "rate", "quota", "end of the quota"],
+)
+def test_bulk_is_asked_for_in_larger_pieces_where_nothing_limits_it(
+    rate: float, max_bytes: int, bulk_bytes: int
+) -> None:
+    found = Supply(
+        rate,
+        BURST,
+        0.0,
+        cap_bytes=CAP,
+        quota=ByteQuota(max_bytes),
+        on_upper=lambda: None,
+        on_exhausted=lambda: None,
+    )
+    assert found.bulk_bytes == bulk_bytes
+    if not math.isinf(rate):
+        found.set_upper(FakeUpper())
+        assert found.bulk_bytes == found.piece_bytes

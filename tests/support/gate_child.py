@@ -23,6 +23,7 @@ import uvloop
 
 from jobgate.config.load import load_file
 from jobgate.config.settings import Settings
+from jobgate.proxy.alarms import own_alarms
 from jobgate.proxy.connection import Connection
 from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.gate import Gate
@@ -158,9 +159,10 @@ class Child:
 
 
 def _objects() -> tuple[int, int]:
-    """Count the timers that run and the data plane's own objects."""
+    """Count the deadlines that run, with a timer or as an alarm, and the data plane's own objects."""
     gc.collect()
-    timers = objects = 0
+    alarms = own_alarms()
+    timers, objects = len(alarms) - alarms.is_armed, 0
     for found in gc.get_objects():
         kind = type(found)
         if kind.__name__ == "TimerHandle":

@@ -25,6 +25,7 @@ class FakeWire(Wire):
     def __init__(self, room_bytes: int | None = None) -> None:
         self.sock = _CLOSED
         self.inbox = bytearray()
+        self.is_narrow = False
         self.reader: Reader | None = None
         self.on_writable: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None

@@ -11,8 +11,6 @@ from pathlib import Path
 from jobgate.config.endpoints import Endpoint, UnixPath
 from jobgate.proxy.buffers import bound_receive_buffer
 
-from .netns import NamespaceError, call_inside
-
 BACKLOG = 1024
 """Connections that the kernel holds while the loop is busy; it caps the number at ``somaxconn``."""
 
@@ -50,6 +48,8 @@ def open_listener(
     """
     if not netns:
         return _open(where, receive_buffer_bytes, mode, both_families)
+    from .netns import NamespaceError, call_inside  # by ctypes, which only this needs
+
     try:
         return call_inside(netns, lambda: _open(where, receive_buffer_bytes, mode, both_families))
     except NamespaceError as error:

@@ -1,0 +1,36 @@
+"""Sockets as the data plane uses them (edge)."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+
+class StreamSocket(socket.socket):
+    """A socket whose family and type are plain numbers.
+
+    The standard one makes members of enumerations of them each time: a loop that wraps a
+    connection asks for them four times, which costs as much as a system call.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+        family = socket.SocketType.family
+        type = socket.SocketType.type
+
+
+def accept(listener: socket.socket) -> tuple[StreamSocket, object]:
+    """Accept one connection, non-blocking.
+
+    Returns:
+        The connection, and where it comes from as the kernel says it.
+
+    Raises:
+        OSError: There is none, or it cannot be taken.
+    """
+    # What ``accept`` itself makes a socket of, which is not one of ours; not in typeshed.
+    descriptor, peer = listener._accept()  # type: ignore[attr-defined]
+    sock = StreamSocket(listener.family, listener.type, listener.proto, fileno=descriptor)
+    sock.setblocking(False)
+    return sock, peer
