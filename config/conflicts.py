@@ -59,16 +59,24 @@ def job_conflicts(job: JobSettings, others: Iterable[JobSettings], listen: Liste
     key = None if job.netns else {text: key for key, text in _places(listen)}.get(job.listen)
     if key is not None:
         problems.append(Problem("listen", f'"{job.listen}" is {key} of the gateway already'))
+    if listen.workers > 1 and job.max_members:
+        problems.append(
+            Problem("max_members", f"not with [listen] workers = {listen.workers}: leave one out")
+        )
     return problems
 
 
-def listen_problems(listen: ListenSettings, jobs: Iterable[JobSettings]) -> list[Problem]:
-    """Find what the gateway itself listens on twice, or on a job's listener."""
+def listen_problems(listen: ListenSettings, jobs: Sequence[JobSettings]) -> list[Problem]:
+    """Find what the gateway itself listens on twice, or on a job's listener; members of workers."""
     problems: list[Problem] = []
     taken = {job.listen: f'job "{job.id}"' for job in jobs if job.listen and not job.netns}
     for key, text in _places(listen):
         if taken.setdefault(text, key) != key:
             problems.append(Problem(key, f'"{text}" is the listener of {taken[text]} already'))
+    for job in jobs if listen.workers > 1 else ():
+        if job.max_members:
+            message = f'several processes do not serve members: job "{job.id}" has max_members, leave one out'
+            problems.append(Problem("listen.workers", message))
     return problems
 
 

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from . import gateway_readers as readers
 from .endpoints import Endpoint, UnixPath
-from .readers import Reader
+from .readers import Reader, integer
 from .upstream import DIRECT_NOTHING, DirectHosts, UpstreamProxy
 
 #: Of the service's own directory: systemd makes and removes it (RuntimeDirectory=jobgate).
 DEFAULT_CONTROL = UnixPath("/run/jobgate/control.sock")
+#: As many as the cores of a large machine.
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class ListenSettings:
         control_token_file: File that holds the bearer token of the API; needed on TCP, where
             everybody on the network can connect.
         control_mode: Mode of the control socket: its owner only.
+        workers: Processes that serve the jobs; 1: this one does. One core carries some thousand
+            requests a second, and a job is always in one process.
     """
 
     control: Annotated[Endpoint | UnixPath | None, Reader(readers.read_control)] = DEFAULT_CONTROL
@@ -31,6 +35,7 @@ class ListenSettings:
     proxy: Annotated[tuple[Endpoint | UnixPath, ...], Reader(readers.read_listens)] = ()
     control_token_file: Annotated[str, Reader(readers.read_optional_path)] = ""
     control_mode: Annotated[int, Reader(readers.read_socket_mode)] = 0o600
+    workers: Annotated[int, Reader(integer(1, MAX_WORKERS))] = 1
 
 
 @dataclass(frozen=True, slots=True)

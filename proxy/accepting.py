@@ -71,6 +71,8 @@ class Reception:
             self._log_unwelcome(peer)
             return
         job = entrance.anyones(peer)
+        if job is None and self._gate.takes(sock, peer):
+            return
         if len(self._tasks) >= 2 * self._gate.max_connections or not self._has_room(job, peer):
             sock.close()
             return
@@ -116,9 +118,12 @@ class Reception:
     async def _serve(
         self, entrance: Entrance, job: Job, sock: socket.socket, peer: Peer, refusal: Reason | None
     ) -> None:
+        started = self._loop.time()
+        if job is self._gate.nobody and await self._gate.leads_on(sock, peer):
+            return
         client = await self._gate.open_wire(sock, job.up)
         visit = Visit(entrance, peer, job, self._gate.nobody, self._adopt, refusal)
-        connection = Connection(self._gate, visit, client)
+        connection = Connection(self._gate, visit, client, self._loop.time() - started)
         self._connections.add(connection)
         try:
             await connection.run()

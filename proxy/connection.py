@@ -53,13 +53,14 @@ class Connection:
         gate: Shared services and settings.
         visit: Whose requests these are.
         client: The accepted connection.
+        waited_s: How long its first head was waited for already.
     """
 
-    def __init__(self, gate: Gate, visit: Visit, client: Wire) -> None:
+    def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_s: float = 0.0) -> None:
         self._gate = gate
         self._visit = visit
         self._client = client
-        self._heads = HeadReader(client)
+        self._heads = HeadReader(client, waited_s)
         self._decider = Decider()
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …

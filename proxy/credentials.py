@@ -32,6 +32,12 @@ def credential_fields(headers: Headers) -> Headers:
     return [field for field in headers if field[0].lower() == _FIELD]
 
 
+def peek_fields(raw: bytes) -> Headers:
+    """Pick the same out of a head that nobody has judged: good enough to choose who is to judge it."""
+    fields = (line.partition(b":") for line in raw.split(b"\r\n")[1:])
+    return [(name, value.strip(b" \t")) for name, _, value in fields if name.lower() == _FIELD]
+
+
 def read_credentials(headers: Headers) -> Credentials | None:
     """Read the credentials of a request.
 

@@ -118,6 +118,16 @@ class Direction:
         """Time that the rate has held connections back, added up."""
         return self._queue.waited_s
 
+    def mirror(self, moved_bytes: int, waiting: int, waited_s: float, *, exhausted: bool) -> None:
+        """Show what another process counts, which serves this direction: there is no lane here."""
+        quota = self._queue.supply.quota
+        quota.moved_bytes = moved_bytes
+        if quota.closed and not exhausted:
+            quota.open_again()
+        elif exhausted:
+            quota.close()
+        self._queue.waiting, self._queue.waited_s = waiting, waited_s
+
     def lane(self) -> Lane:
         """Give a connection its place in the queue."""
         return self._queue.lane()

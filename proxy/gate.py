@@ -16,6 +16,7 @@ from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.total import NodeTotal
 
 from .accepting import Reception, effective_connections
+from .alone import Alone
 from .dial import Dialer, dial
 from .direction import Direction
 from .entrance import Entrance, OwnEntrance, SharedEntrance
@@ -49,7 +50,7 @@ class _Served(NamedTuple):
     endpoint: tuple[str, int] | None
 
 
-class Gate:
+class Gate(Alone):
     """Serves jobs until it is closed. Made, used and closed on one running loop.
 
     Args:
@@ -103,6 +104,7 @@ class Gate:
         self.members = Members(self, self._commons.clocks)
         self.shared: Entrance = SharedEntrance(self._identities, self.members)
         self._share = 1.0
+        self._of_total = 1.0, 1.0
         self._listeners: dict[Listener, _Served] = {}
         self._leaving: set[Job] = set()  # removed, with connections that are about to end
         self._past = Totals()  # of jobs that are gone
@@ -205,6 +207,17 @@ class Gate:
         for job in self.jobs.values():
             job.set_share(share)
 
+    def set_part_of_total(self, up: float, down: float) -> None:
+        """Take these parts of the node's rates alone: other jobs are served by other processes."""
+        if (up, down) != self._of_total:
+            self._of_total = up, down
+            self._share_totals()
+
+    @property
+    def waiting_for_total(self) -> tuple[int, int]:
+        """Jobs that the node's rates alone hold back, up and down."""
+        return self._commons.total_up.waiting, self._commons.total_down.waiting
+
     # --- listeners -----------------------------------------------------------------
 
     def listen(self, entrance: Job | Entrance, sock: socket.socket, *, elsewhere: bool = False) -> Listener:
@@ -249,6 +262,15 @@ class Gate:
         self.retiring = False
         for listener in self._listeners:
             listener.resume()
+
+    def part(self) -> None:
+        """Close the listening sockets that were given away: another process goes on with them."""
+        for listener in self._listeners:
+            listener.sock.close()
+
+    async def emptied(self) -> None:
+        """Return when no connection is open."""
+        await self.reception.emptied()
 
     # --- for connections -----------------------------------------------------------
 
@@ -305,8 +327,9 @@ class Gate:
 
     def _share_totals(self) -> None:
         node = self.settings.node
-        self._commons.total_up.set_rate(node.total_rate_up * self._share)
-        self._commons.total_down.set_rate(node.total_rate_down * self._share)
+        up, down = self._of_total
+        self._commons.total_up.set_rate(node.total_rate_up * self._share * up)
+        self._commons.total_down.set_rate(node.total_rate_down * self._share * down)
 
     def _change(self, job: Job, settings: JobSettings, policy: Policy) -> None:
         """Give a job other settings; what they refuse ends."""

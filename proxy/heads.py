@@ -11,19 +11,27 @@ from .errors import ProxyError, Reason
 from .head import HeadLimits, RequestHead, check_partial_request, find_head_end, parse_request_head
 from .wire import Wire
 
+#: To read what has come of a head whose time is over before it is answered.
+LEAST_S = 0.1
+
 
 class HeadReader:
     """Reads one head after the other.
+
+    Args:
+        client: Where they come from.
+        waited_s: How long the first one was waited for already.
 
     Attributes:
         idle: Nothing of a request has come since the last one: nothing is lost by closing now.
     """
 
-    __slots__ = ("_client", "_is_first", "idle")
+    __slots__ = ("_client", "_is_first", "_waited_s", "idle")
 
-    def __init__(self, client: Wire) -> None:
+    def __init__(self, client: Wire, waited_s: float = 0.0) -> None:
         self._client = client
         self._is_first = True
+        self._waited_s = waited_s
         self.idle = True
 
     async def read(
@@ -45,8 +53,9 @@ class HeadReader:
         client = self._client
         now = asyncio.get_running_loop().time
         self.idle = not client.inbox
-        deadline = now() + (timeouts.head_s if self._is_first or not self.idle else timeouts.keepalive_s)
-        self._is_first = False
+        head_s = timeouts.head_s if not self._waited_s else max(LEAST_S, timeouts.head_s - self._waited_s)
+        deadline = now() + (head_s if self._is_first or not self.idle else timeouts.keepalive_s)
+        self._is_first, self._waited_s = False, 0.0
         scanned = 0
         while not client.inbox or (end := find_head_end(client.inbox, scanned)) < 0:
             if client.inbox:
@@ -62,5 +71,5 @@ class HeadReader:
                 raise ProxyError(Reason.HEAD_TIMEOUT, "The request head did not arrive in time.") from None
             if self.idle and client.inbox:
                 self.idle = False
-                deadline = now() + timeouts.head_s
+                deadline = now() + head_s
         return parse_request_head(client.take(end), limits)

@@ -156,6 +156,15 @@ class Job:
         self._take(settings, node)
         return before != (self.policy, self.gone)
 
+    def mirror(self, counters: JobCounters, connections: int) -> None:
+        """Show what another process counts, which serves this job; its directions are mirrored before.
+
+        ``usage`` has no more than the sums of it.
+        """
+        self.usage.requests, self.usage.refused_requests = counters.requests, counters.refused
+        self.connections = connections
+        self.settle()
+
     def set_share(self, share: float) -> None:
         """Take this part of the rates alone."""
         self.up.set_share(share)

@@ -35,6 +35,10 @@ class OwnEndpoints:
         if address.is_unspecified:
             self._wildcard_ports -= Counter([port])
 
+    def places(self) -> list[tuple[str, int]]:
+        """List what was added and not discarded, each as often as it was added."""
+        return [(str(address), port) for address, port in self._endpoints.elements()]
+
     def leads_to(self, address: Address, port: int) -> bool:
         """Say whether a connection would end here, by whatever form of the address."""
         if (address, port) in self._endpoints:

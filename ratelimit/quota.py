@@ -49,6 +49,10 @@ class ByteQuota:
         self.most_bytes = _NOTHING
         return was_open
 
+    def open_again(self) -> None:
+        """Take ``close`` back."""
+        self.set_limit(self._max_bytes)
+
     def give_back(self, n: int) -> None:
         """Take back ``n`` bytes that were counted and did not pass."""
         self.moved_bytes -= n

@@ -35,6 +35,11 @@ class NodeTotal:
         self._queue = FairQueue(rate_bytes_per_s, _burst_bytes(rate_bytes_per_s), pacer)
         self._jobs: set[FairQueue] = set()
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that the node's rate alone holds back now."""
+        return self._queue.waiting
+
     def join(self, job: FairQueue) -> None:
         """Bound a job's queue as well."""
         self._jobs.add(job)

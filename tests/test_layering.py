@@ -24,6 +24,7 @@ EDGES = {
         {
             "accepting",
             "alarms",
+            "alone",
             "buffers",
             "connection",
             "dial",
@@ -39,6 +40,7 @@ EDGES = {
             "listener",
             "logwriter",
             "own",
+            "peeking",
             "pool",
             "reach",
             "relay",

@@ -175,6 +175,19 @@ def test_address_in_use_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == f"jobgate: job job: cannot listen on {listen}: Address already in use\n"
 
 
+def test_worker_that_cannot_be_started_is_one_line_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.gateway.spawn._PROGRAM", "raise SystemExit(3)")
+    file = tmp_path / "jobgate.toml"
+    file.write_text(f'[listen]\ncontrol = "unix:{tmp_path}/c.sock"\nworkers = 2\n')
+    assert call(["serve", "--config", str(file)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jobgate: worker 1 does not start: ")
+    assert line.endswith("(it ended with exit code 3)")
+    assert not (tmp_path / "c.sock").exists()
+
+
 def test_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match=rf"^cannot write the log to {tmp_path}: Is a directory$"):
         open_log(str(tmp_path))

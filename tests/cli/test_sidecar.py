@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
@@ -67,3 +69,10 @@ def test_listen_option_refuses_what_is_no_place(text: str) -> None:
 def test_usage_error(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["sidecar", *args]) == 2
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_one_job_has_no_workers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "jobgate.toml"
+    file.write_text("[listen]\nworkers = 2\n")
+    assert call(["sidecar", "--config", str(file), "--domain", "a.example", "--advisory"]) == 2
+    assert "leave [listen] workers out" in capsys.readouterr().err

@@ -58,6 +58,7 @@ DEFAULTS = {
     "listen.proxy": (),
     "listen.control_token_file": "",
     "listen.control_mode": 0o600,
+    "listen.workers": 1,
     "state.path": "",
     "upstream.proxy": None,
     "upstream.no_proxy": DIRECT_NOTHING,

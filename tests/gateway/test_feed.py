@@ -105,3 +105,25 @@ async def test_close_lets_followers_go() -> None:
         feed.close()
         await follower.news(10.0)
         assert follower.over
+
+
+async def test_others_are_told_while_somebody_follows_and_may_say_what_was_lost() -> None:
+    told: list[bool] = []
+    feed = Feed({"a"}, lambda on_lost: told.append(on_lost is not None))
+    with feed.follow() as first:
+        with feed.follow("a"):
+            assert told == [True]
+        feed.tap("a", line())
+        feed.lose(3)
+        news = await first.news(SOON_S)
+        assert (len(news.lines), news.lost) == (1, 3)
+    assert told == [True, False]
+
+
+def test_nothing_is_kept_of_a_job_that_is_forgotten() -> None:
+    feed = Feed({"a", "b"})
+    for job in "ab":
+        feed.tap(job, line(job=job))
+    feed.forget("a")
+    feed.forget("unknown")
+    assert (feed.recent("a", 10), len(feed.recent("b", 10))) == ([], 1)

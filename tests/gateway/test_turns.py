@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
@@ -78,3 +79,23 @@ async def test_change_whose_turn_comes_too_late_is_refused() -> None:
     turns.refusal = None
     await turns.run(change())
     assert done == ["changed"]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["made", "failed"])
+async def test_something_is_done_before_and_after_each_change(fails: bool) -> None:
+    done = list[str]()
+
+    async def before() -> None:
+        done.append("before")
+
+    async def after() -> None:
+        done.append("after")
+
+    async def change() -> None:
+        done.append("change")
+        if fails:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no") if fails else nullcontext():
+        await Turns(before, after).run(change())
+    assert done == ["before", "change", "after"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobgate.proxy.credentials import Credentials, read_credentials
+from jobgate.proxy.credentials import Credentials, peek_fields, read_credentials
 from jobgate.proxy.framing import Headers
 
 
@@ -66,3 +66,24 @@ def test_read_credentials_of_anything(headers: Headers) -> None:
 def test_credentials_are_not_shown() -> None:
     assert repr(Credentials(b"job", b"s3cret")) == "Credentials(...)"
     assert "s3cret" not in f"{Credentials(b'job', b's3cret')}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Proxy-Authorization: Basic am9iOnRva2Vu",
+        b"PROXY-AUTHORIZATION:Basic am9iOnRva2Vu",
+        b"proxy-authorization: \t Basic am9iOnRva2Vu \t",
+    ],
+    ids=["usual", "upper-case", "blanks"],
+)
+def test_fields_of_a_head_that_nobody_has_judged(line: bytes) -> None:
+    raw = b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n%b\r\nX: y:z\r\n\r\n" % line
+    assert read_credentials(peek_fields(raw)) == (b"job", b"token")
+    twice = raw.replace(b"X: y:z", line)
+    assert read_credentials(peek_fields(twice)) is None
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_looked_at(raw: bytes) -> None:
+    assert all(name.lower() == b"proxy-authorization" for name, _ in peek_fields(raw))

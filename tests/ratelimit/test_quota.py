@@ -57,3 +57,10 @@ def test_give_back_is_not_counted() -> None:
 )
 def test_repr_shows_what_is_used(max_bytes: int, text: str) -> None:
     assert repr(ByteQuota(max_bytes, 7)) == text
+
+
+def test_quota_that_is_opened_again_has_its_limit() -> None:
+    quota = ByteQuota(100, 60)
+    quota.close()
+    quota.open_again()
+    assert (quota.closed, quota.exhausted, quota.most_bytes) == (False, False, 100)

@@ -298,3 +298,12 @@ def test_any_mix_of_jobs_gets_the_max_min_fair_shares_of_the_exact_total(
     assert node.excess(total) <= BURST + total * 0.001 + 1
     for job in node.jobs:
         assert math.isinf(job.rate) or job.excess() <= job.burst + job.rate * 0.001 + 1
+
+
+def test_jobs_that_wait_for_the_node_alone_are_counted() -> None:
+    node = Node(TOTAL, [math.inf, math.inf])
+    assert node.total.waiting == 0
+    for job in node.jobs:
+        for _ in range(20):
+            job.queue.lane().request(CHUNK, nobody)
+    assert node.total.waiting == 2

@@ -79,8 +79,17 @@ class Served:
 
 
 @contextmanager
-def serve(configuration: Path, *options: str, inside: Sequence[str] = ()) -> Iterator[Served]:
-    """Run ``jobgate serve`` until the context is left, behind a command that goes somewhere else first."""
+def serve(
+    configuration: Path, *options: str, inside: Sequence[str] = (), ready: bool = True
+) -> Iterator[Served]:
+    """Run ``jobgate serve`` until the context is left, behind a command that goes somewhere else first.
+
+    Args:
+        configuration: Its file.
+        options: Of the command.
+        inside: That command.
+        ready: Wait until it says so on standard output.
+    """
     process = subprocess.Popen(
         [*inside, *COMMAND, "serve", "--config", str(configuration), *options],
         stdout=subprocess.PIPE,
@@ -89,7 +98,8 @@ def serve(configuration: Path, *options: str, inside: Sequence[str] = ()) -> Ite
     )
     served = Served(process)
     try:
-        served.until_ready()
+        if ready:
+            served.until_ready()
         yield served
     finally:
         process.terminate()

@@ -21,6 +21,7 @@ BURST_BYTES = 65536
 CONFIGURATION = f"""\
 [listen]
 control = "unix:{{folder}}/control.sock"
+workers = {{workers}}
 [node]
 allow_addresses = ["127.0.0.1"]
 deny = [{{deny}}]
@@ -50,13 +51,15 @@ class Gateway:
         path: Where the process that serves is asked.
     """
 
-    def __init__(self, folder: Path, origin: int, stack: AsyncExitStack, listen: str, limit_s: float) -> None:
+    def __init__(
+        self, folder: Path, origin: int, stack: AsyncExitStack, listen: str, limit_s: float, workers: int = 1
+    ) -> None:
         self.origin = origin
         self.path = UnixPath(f"{folder}/control.sock.upgrade")
         self.processes: list[Served] = []
         self._folder = folder
         self._stack = stack
-        self._values = {"listen": listen, "limit_s": limit_s, "deny": ""}
+        self._values = {"listen": listen, "limit_s": limit_s, "deny": "", "workers": workers}
 
     @property
     def listener(self) -> str:
@@ -104,10 +107,10 @@ class Gateway:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, listen: str = "127.0.0.1:0", limit_s: float = 0.0
+    folder: Path, *, listen: str = "127.0.0.1:0", limit_s: float = 0.0, workers: int = 1
 ) -> AsyncIterator[Gateway]:
     async with busy_origin() as origin, AsyncExitStack() as stack:
-        gateway = Gateway(folder, origin, stack, listen, limit_s)
+        gateway = Gateway(folder, origin, stack, listen, limit_s, workers)
         gateway.configure()
         await gateway.start()
         yield gateway

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 #: Far above anything a loopback exchange needs, far below the limit of a test.
 DEADLINE_S = 8.0
+#: Between two looks at another process.
+LOOK_S = 0.02
 
 
 class Changes:
@@ -60,3 +62,15 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) ->
         if time.monotonic() > last:
             raise TimeoutError
         never.wait(0.01)
+
+
+async def until_seen(condition: Callable[[], bool], deadline_s: float = 4 * DEADLINE_S) -> None:
+    """Return once the condition holds of what other processes do: looked at now and then, they need the core.
+
+    Raises:
+        TimeoutError: It did not within ``deadline_s``.
+    """
+    never = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(deadline_s):
+        while not condition():
+            await asyncio.wait({never}, timeout=LOOK_S)

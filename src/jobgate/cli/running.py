@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import click
 import uvloop
@@ -17,6 +18,7 @@ from jobgate.gateway.notify import notify
 from jobgate.gateway.service import Service, raise_descriptor_limit, serve
 from jobgate.gateway.stored import StoreError
 from jobgate.gateway.upgrade import UpgradeError
+from jobgate.gateway.workers import WorkerError
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 
@@ -97,14 +99,18 @@ def run_until_stopped(
 
     Raises:
         click.ClickException: A listener, the log or the state cannot be opened.
+        click.UsageError: One job is to be served by several processes.
     """
+    if service.settings.listen.workers > 1 and not service.gateway:
+        raise click.UsageError("one job is served by one process: leave [listen] workers out")
     raise_descriptor_limit()
-    writer = open_log(log or service.settings.log.path)
+    service = replace(service, log=log or service.settings.log.path, loop=loop)
+    writer = open_log(service.log)
     journal = journal_of(writer)
     try:
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(serve(service, Process(writer, journal), journal))
-    except (ListenError, StoreError, UpgradeError) as error:
+    except (ListenError, StoreError, UpgradeError, WorkerError) as error:
         raise click.ClickException(str(error)) from error
     finally:
         journal.report_dropped()

@@ -117,12 +117,13 @@ async def serving(
 def _measured(gate: Gate) -> Iterator[Gather]:
     """Measure the loop inside the block; gives what reads all counters."""
     from .lag import LoopLag
+    from .metered import metered
     from .metrics import gather
 
     lag = LoopLag(time.monotonic, asyncio.get_running_loop().call_later)
     lag.start()
     try:
-        yield lambda jobs: gather(gate, lag, jobs=jobs)
+        yield lambda jobs: gather(*metered(gate, lag), jobs=jobs)
     finally:
         lag.stop()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -62,6 +62,10 @@ class Follower:
         self._pending.append((event, line))
         self._news.set()
 
+    def lose(self, lines: int) -> None:
+        """Count lines that will not come."""
+        self._lost += lines
+
     def end(self) -> None:
         """Let the follower go."""
         self._over = True
@@ -86,10 +90,17 @@ class Feed:
 
     Args:
         jobs: Ids of the jobs there are: of others nothing is kept.
+        follow: Called when the first follower comes, with what takes a number of lines that were lost
+            on their way here, and with ``None`` when the last one has left.
     """
 
-    def __init__(self, jobs: Container[str]) -> None:
+    def __init__(
+        self,
+        jobs: Container[str],
+        follow: Callable[[Callable[[int], None] | None], None] = lambda on_lost: None,
+    ) -> None:
         self._jobs = jobs
+        self._follow = follow
         self._recent: dict[str, deque[bytes]] = {}
         self._sweep_at = SLACK
         self._followers: set[Follower] = set()
@@ -109,6 +120,10 @@ class Feed:
             if follower.job in ("", job):
                 follower.put(event, line)
 
+    def forget(self, job: str) -> None:
+        """Keep nothing of a job that is gone."""
+        self._recent.pop(job, None)
+
     def recent(self, job: str, limit: int) -> list[dict[str, object]]:
         """The newest lines about a job, newest last."""
         lines = list(self._recent.get(job, ()))[-limit:]
@@ -125,10 +140,19 @@ class Feed:
             raise TooManyFollowers
         follower = Follower(job)
         self._followers.add(follower)
+        if len(self._followers) == 1:
+            self._follow(self.lose)
         try:
             yield follower
         finally:
             self._followers.discard(follower)
+            if not self._followers:
+                self._follow(None)
+
+    def lose(self, lines: int) -> None:
+        """Count lines that did not come here for all followers."""
+        for follower in self._followers:
+            follower.lose(lines)
 
     def close(self) -> None:
         """Let all followers go."""

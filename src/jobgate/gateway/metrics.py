@@ -27,7 +27,7 @@ from jobgate.proxy.errors import Reason
 from jobgate.proxy.totals import Totals
 from jobgate.proxy.usage import ALLOW, JobCounters
 
-from .lag import BOUNDS_S, LoopLag
+from .lag import BOUNDS_S
 
 DIRECTIONS = ("up", "down")
 
@@ -79,6 +79,15 @@ class MeteredJournal(Protocol):
     def lost(self) -> int: ...
 
 
+class MeteredLag(Protocol):
+    """How late the loop was: samples up to each of ``BOUNDS_S``, and all; their sum in seconds."""
+
+    @property
+    def buckets(self) -> list[int]: ...
+    @property
+    def total_s(self) -> float: ...
+
+
 class MeteredGate(Protocol):
     """What is read of the gate."""
 
@@ -97,7 +106,7 @@ class MeteredGate(Protocol):
     def totals(self) -> Totals: ...
 
 
-def gather(gate: MeteredGate, lag: LoopLag, *, jobs: bool = False) -> list[Metric]:
+def gather(gate: MeteredGate, lag: MeteredLag, *, jobs: bool = False) -> list[Metric]:
     """Read all counters as they stand; on the gate's loop, since it changes them.
 
     Args:
@@ -197,7 +206,7 @@ def _log(journal: MeteredJournal) -> Iterator[Metric]:
     )
 
 
-def _lag(lag: LoopLag) -> Metric:
+def _lag(lag: MeteredLag) -> Metric:
     bounds = [*map(repr, BOUNDS_S), "+Inf"]
     return HistogramMetricFamily(
         "jobgate_loop_lag_seconds",

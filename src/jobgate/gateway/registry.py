@@ -65,7 +65,7 @@ class Registry:
         self._journal = journal
         self._clock_wall = clock_wall
         self.roster = Roster(gate)
-        self._turns = Turns()
+        self._turns = Turns(gate.refresh, gate.settled)
         self._store_problem: str | None = None
 
     # --- reading ----------------------------------------------------------------------
@@ -118,6 +118,7 @@ class Registry:
 
     async def write_counters(self) -> None:
         """Write what has been counted since the last time; a store that fails is told of once."""
+        await self._gate.refresh()
         async with self._turns.none():
             problem = None
             deltas = self.roster.deltas()

@@ -28,6 +28,7 @@ from .store import Store
 from .stored import StoreError
 from .succession import Succession
 from .upgrade import UpgradeError, upgrade_path
+from .workers import WorkerError, make_gate
 
 #: How often counters are written and the configuration file is looked at.
 TICK_S = 1.0
@@ -69,6 +70,8 @@ class Service:
         gateway: Jobs come and go: there is state, control API, metrics. A sidecar has none of that.
         take_over: Follow the process that serves, if there is one.
         activated: Listening sockets of the service manager.
+        log: Where the log is written; workers write there, too.
+        loop: ``uvloop`` or ``asyncio``: what workers run.
     """
 
     settings: Settings
@@ -77,6 +80,8 @@ class Service:
     gateway: bool = False
     take_over: bool = False
     activated: Sequence[Inherited] = ()
+    log: str = "-"
+    loop: str = "uvloop"
 
 
 def raise_descriptor_limit() -> None:
@@ -112,14 +117,21 @@ async def serve(service: Service, surroundings: Surroundings, journal: Journal) 
         ListenError: A listener cannot be opened.
         StoreError: The state file cannot be used.
         UpgradeError: The process that serves does not let this one take over.
+        WorkerError: A worker does not start.
     """
     stop, reload = Stop(), asyncio.Event()
     settings = service.settings
-    gate = Gate(settings, journal=journal)
+    workers = settings.listen.workers if service.gateway else 1
+    gate = make_gate(settings, journal, workers=workers, log=service.log, loop=service.loop)
     store = Store(settings.state.path if service.gateway else "")
     registry = Registry(gate, store, settings, config_path=service.config_path, journal=journal)
     path = upgrade_path(settings.listen.control) if service.gateway else None
-    succession = Succession(gate, registry, path, service.config_path, surroundings.reopen_log)
+
+    def reopen_log() -> None:
+        surroundings.reopen_log()
+        gate.reopen_log()
+
+    succession = Succession(gate, registry, path, service.config_path, reopen_log)
 
     def on_hangup() -> None:
         succession.on_hangup()
@@ -167,9 +179,10 @@ async def begin(
     """Serve everything, or nothing; say where the gateway listens besides its jobs.
 
     Raises:
-        ListenError, StoreError, UpgradeError: As ``serve``.
+        ListenError, StoreError, UpgradeError, WorkerError: As ``serve``.
     """
     try:
+        pids = await gate.start()
         await succession.meet(service.activated, take_over=service.take_over)
         await registry.start(succession.inheritance, succession.known)
         places: Mapping[str, object] = {}
@@ -179,8 +192,11 @@ async def begin(
                 places = sockets.places()
                 succession.add(sockets)
                 await besides.enter_async_context(serving(sockets, listen, gate, registry))
+        if pids:
+            places = {**places, "workers": pids}
+        await gate.settled()
         await succession.begin()
-    except (ListenError, StoreError, UpgradeError):
+    except (ListenError, StoreError, UpgradeError, WorkerError):
         succession.give_up()
         registry.roster.remove_paths()
         await gate.close()
@@ -193,7 +209,7 @@ async def begin(
 async def outlive(gate: Gate, limit_s: float, stopped: asyncio.Event) -> None:
     """Wait for the end of the last connection, for a signal, or so long as is allowed (0: without limit)."""
     loop = asyncio.get_running_loop()
-    waiting = [loop.create_task(gate.reception.emptied()), loop.create_task(stopped.wait())]
+    waiting = [loop.create_task(gate.emptied()), loop.create_task(stopped.wait())]
     await asyncio.wait(waiting, timeout=limit_s or None, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

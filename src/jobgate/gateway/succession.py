@@ -62,7 +62,6 @@ class Succession:
         self._predecessor: Predecessor | None = None
         self._besides: list[socket.socket] = []
         self._listener: socket.socket | None = None
-        self._given: list[socket.socket] = []
         self._team = Team(gate.set_share)
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -151,8 +150,9 @@ class Succession:
             return
         self.successor = await UpgradeServer(self._listener, self, self._team).run()
         self._registry.roster.retire()
-        for sock in (*self._given, self._listener):
-            sock.close()
+        self._gate.part()
+        if self._listener is not None:
+            self._listener.close()
         followed()
 
     async def follow(self) -> None:
@@ -181,7 +181,7 @@ class Succession:
 
     def detach(self) -> None:
         """Stop accepting; nothing is changed here any more."""
-        self._given = self._gate.detach()
+        self._gate.detach()
         self._registry.retire()
 
     def resume(self) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
+async def _nothing() -> None:
+    return
+
+
 class Turns:
     """A queue of changes that must not mix.
+
+    Args:
+        before: Awaited before each change.
+        after: Awaited after each one, whether it was made or not.
 
     Attributes:
         refusal: Raised for every change whose turn comes from now on.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        before: Callable[[], Awaitable[None]] = _nothing,
+        after: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
+        self._before = before
+        self._after = after
         self.refusal: Exception | None = None
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[object]] = set()
@@ -30,7 +44,11 @@ class Turns:
                 if self.refusal is not None:
                     change.close()
                     raise self.refusal
-                return await change
+                await self._before()
+                try:
+                    return await change
+                finally:
+                    await self._after()
 
         task = asyncio.get_running_loop().create_task(in_turn())
         self._running.add(task)

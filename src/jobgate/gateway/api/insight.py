@@ -40,6 +40,8 @@ async def check(request: web.Request) -> web.Response:
 async def usage(request: web.Request) -> web.Response:
     """Counters, and the hosts behind them."""
     control, job_id = control_of(request), job_id_of(request)
+    control.registry.get(job_id)
+    await control.gate.examine(job_id)
     view = control.registry.get(job_id)
     return json_response(usage_shape(view, control.gate.jobs.get(job_id), TOP.of(request.query)))
 
@@ -48,7 +50,9 @@ async def decisions(request: web.Request) -> web.Response:
     """The newest lines of the log about a job."""
     control, job_id = control_of(request), job_id_of(request)
     control.registry.get(job_id)
-    return json_response({"decisions": control.feed.recent(job_id, LINES.of(request.query))})
+    count, lines = LINES.of(request.query), await control.gate.examine(job_id)
+    recent = control.feed.recent(job_id, count) if lines is None else lines[-count:]
+    return json_response({"decisions": recent})
 
 
 async def learned(request: web.Request) -> web.Response:
@@ -57,6 +61,7 @@ async def learned(request: web.Request) -> web.Response:
     control.registry.get(job_id)
     suffixes = SUFFIX.all_of(request.query)
     form = FORM.of(request.query)
+    await control.gate.examine(job_id)
     job = control.gate.jobs.get(job_id)
     if job is None:
         found = learn(Usage(), Tls.REQUIRE, suffixes=suffixes)

@@ -94,7 +94,7 @@ class ControlServer:
     def __init__(self, registry: Registry, gate: Gate, sock: socket.socket) -> None:
         self.where = bound_to(sock)
         self._gate = gate
-        self._feed = Feed(gate.jobs)
+        self._feed = Feed(gate.jobs, gate.follow)
         self._control = Control(registry, gate, self._feed, time.time())
         self._sock: socket.socket | None = sock
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,9 @@ class ControlServer:
 
     async def open(self, guard: Guard, extensions: Iterable[Extension]) -> None:
         """Accept connections."""
-        app = web.Application(middlewares=[self._answered, _guarded(guard)], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(
+            middlewares=[self._answered, _guarded(guard), self._fresh], client_max_size=MAX_BODY_BYTES
+        )
         app[CONTROL] = self._control
         for operation in (*OPERATIONS, describing(OPERATIONS)):
             app.router.add_route(operation.method, operation.path, operation.serve)
@@ -175,6 +177,13 @@ class ControlServer:
     def _cut(self, transport: asyncio.Transport) -> None:
         del self._unheard[transport]
         transport.abort()
+
+    @web.middleware
+    async def _fresh(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer questions with the counters of now, wherever they are counted."""
+        if request.method == "GET" and request.path.startswith("/v1/"):
+            await self._gate.refresh()
+        return await handler(request)
 
     @web.middleware
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
