@@ -233,7 +233,8 @@ def test_plots_move_below_the_limit(chromium: Browser, world: World, shoot: Shoo
         assert page.text_content(".plot.down .limit-text") == "limit 4 Mbit/s"
         limit_y = float(path_of(page, ".plot.down .limit").partition(" ")[2].partition("H")[0])
         ends = [float(dot.split(" ")[1]) for dot in path_of(page, line)[1:].split("L")]
-        assert limit_y - 8 <= min(ends) < limit_y + 40  # at its limit, but for the burst never above
+        # At its limit and never above, but for a burst that was saved: 64 KiB are 16 pixels of a second.
+        assert limit_y - 24 <= min(ends) < limit_y + 40
         page.wait_for_selector(".plot.down .held rect:not(.track)")  # and held back by it
         assert "held back" in (page.text_content(".plot-card.down .plot-facts") or "")
         page.hover(".plot.down svg")
