@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 import hypothesis
 import pytest
 import uvloop
+
+# What nohup ignores would be inherited by every job and program of the tests.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Times are judged by benchmarks: a busy machine is no failure.
 hypothesis.settings.register_profile("jobgate", deadline=None)
