@@ -319,7 +319,7 @@ async def test_hello_is_charged_like_any_bytes() -> None:
     early = hello_for(b"ok.test") + bytes(100_000)
     async with (
         Origin(swallow) as origin,
-        loopback_gate(tls="require", rate='"20MB"') as gate,
+        loopback_gate(tls="require", rate='"100kB"') as gate,
         gate.client() as client,
     ):
         await open_tunnel(client, f"ok.test:{origin.port}", early)
