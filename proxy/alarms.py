@@ -49,6 +49,7 @@ class Alarms:
         self.loop = loop
         self.groups: dict[int, set[Alarm]] = {}
         self._armed = _NEVER  # when the timer fires; not after the first group is due
+        self._fired = 0  # groups that were due until then have been called
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -61,7 +62,9 @@ class Alarms:
 
     def at(self, when: float, call: Callable[[], None]) -> Alarm:
         """Call a function at this loop time, or a little later."""
-        due = int(when * _PER_S) + 1
+        # Not into a group that is being called: the loop's time stands still meanwhile, so that an alarm
+        # which was early, and is set again, would be called for ever.
+        due = max(int(when * _PER_S), self._fired) + 1
         alarm = Alarm(self, due, call)
         group = self.groups.get(due)
         if group is not None:
@@ -80,7 +83,7 @@ class Alarms:
 
     def _fire(self) -> None:
         # A timer of uvloop may be a millisecond early: that must not make it spin.
-        now = max(int(self.loop.time() * _PER_S), self._armed)
+        self._fired = now = max(int(self.loop.time() * _PER_S), self._armed)
         self._timer, self._armed = None, _NEVER
         try:
             for due in sorted(due for due in self.groups if due <= now):

@@ -111,6 +111,22 @@ def test_alarm_may_cancel_and_set_others() -> None:
     assert heard[-1] == "new"
 
 
+def test_alarm_that_was_early_and_is_set_again_waits_for_another_turn_of_the_loop() -> None:
+    found, loop = alarms()
+    deadline = 1000.0 + GRAIN_S - 1e-6  # at the end of its grain: a timer that is early comes before it
+    heard: list[float] = []
+
+    def look() -> None:
+        heard.append(loop.now)
+        assert len(heard) < 10, "the clock stands still while alarms are called"
+        if loop.now < deadline:
+            found.at(deadline, look)
+
+    found.at(deadline, look)
+    loop.advance(1001.0)
+    assert [at < deadline for at in heard] == [True, False]
+
+
 def test_alarm_that_fails_keeps_no_other_from_coming() -> None:
     found, loop = alarms()
     heard: list[int] = []
