@@ -102,13 +102,20 @@ def connection_options(noted: Noted) -> frozenset[bytes]:
     ``Proxy-Connection`` is no standard field: it may end a connection, never keep one.
     """
     values = noted.get(b"connection")
-    options = _NO_OPTIONS if values is None else _options(b",".join(values))
+    options = _NO_OPTIONS
+    if values is not None:
+        value = b",".join(values)
+        options = _options(value) if len(value) <= _LONGEST_KEPT_BYTES else frozenset(list_elements((value,)))
     if b"proxy-connection" in noted and b"close" in list_elements(noted[b"proxy-connection"]):
         options |= {b"close"}
     return options
 
 
-# All but a handful of clients and servers send one of a handful of values.
+# All but a handful of clients and servers send one of a handful of values. Longer ones are not kept:
+# a job could fill a head with thousands of options, and the memory of all jobs with such heads.
+_LONGEST_KEPT_BYTES = 64
+
+
 @lru_cache(maxsize=256)
 def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(list_elements((value,)))

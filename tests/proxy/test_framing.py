@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from jobgate.config.host import Name
@@ -51,6 +53,18 @@ def test_list_elements_splits_lines_and_ignores_empty_ones() -> None:
 )
 def test_connection_options(noted: dict[bytes, list[bytes]], options: set[bytes]) -> None:
     assert connection_options(noted) == options
+
+
+def test_long_lists_of_options_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for n in range(20):
+            value = b",".join(b"%x" % (n * 10_000 + option) for option in range(10_000))
+            assert len(connection_options({b"connection": [value]})) == 10_000
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 100_000, "a job chooses what it sends, and all jobs share the memory"
 
 
 @pytest.mark.parametrize(
