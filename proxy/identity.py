@@ -57,9 +57,12 @@ class Identities:
         self._sources: NetworkMap[str] = NetworkMap()  # of jobs without a token
         self._token_sources: NetworkMap[str] = NetworkMap()
         self._roaming: set[str] = set()  # jobs that show a token from anywhere
+        self._without_token: set[bytes] = set()  # no member has such a name
 
     def add(self, job: JobSettings) -> None:
-        """Take a job in; one with a listener of its own is not for these."""
+        """Take a job in; of one with a listener of its own only the name is kept."""
+        if job.listen or (job.clients and job.token_hash is None):
+            self._without_token.add(job.id.encode())
         if job.listen:
             return
         sources = self._sources if job.token_hash is None else self._token_sources
@@ -75,6 +78,7 @@ class Identities:
 
     def remove(self, job: JobSettings) -> None:
         """Forget a job that was added in this form."""
+        self._without_token.discard(job.id.encode())
         if job.listen:
             return
         sources = self._sources if job.token_hash is None else self._token_sources
@@ -115,6 +119,8 @@ class Identities:
         return credentials.job_id.decode("ascii")
 
     def _of_group(self, name: bytes) -> _Token | None:
+        if name in self._without_token:  # the name of a job that this token does not open
+            return None
         match = _MEMBER.fullmatch(name) if len(name) <= _MAX_ID_CHARS else None
         token = self._tokens.get(match[1]) if match is not None else None
         return token if token is not None and token.has_members else None

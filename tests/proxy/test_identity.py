@@ -42,6 +42,9 @@ MANY = [
     replace(job("many", token="t5"), max_members=1),
     replace(job("many.more", "10.4.0.0/16", token="t6"), max_members=1),
     job("many.taken", token="t7"),
+    job("many.source", "10.5.0.0/16"),
+    job("many.listening", listen="127.0.0.1:3129"),
+    job("many.both", "10.6.0.0/16", listen="127.0.0.1:3130"),
 ]
 
 
@@ -53,6 +56,10 @@ MANY = [
         pytest.param("192.0.2.1", "many.a:t6", "auth", id="another-token"),
         pytest.param("192.0.2.1", "many.taken:t7", "many.taken", id="job-of-that-name"),
         pytest.param("192.0.2.1", "many.taken:t5", "auth", id="never-another-job"),
+        pytest.param("192.0.2.1", "many.source:t5", "auth", id="never-a-job-known-by-source"),
+        pytest.param("10.5.0.1", "many.source:t5", "auth", id="nor-from-there"),
+        pytest.param("192.0.2.1", "many.listening:t5", "auth", id="never-a-job-with-a-listener"),
+        pytest.param("192.0.2.1", "many.both:t5", "auth", id="never-a-job-with-both"),
         pytest.param("10.4.0.1", "many.more.a:t6", "many.more.a", id="last-dot-parts"),
         pytest.param("192.0.2.1", "many.more.a:t6", "unknown-job", id="source-counts-too"),
         pytest.param("192.0.2.1", "many.a.b:t5", "auth", id="no-member-of-a-member"),
