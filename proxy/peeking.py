@@ -71,10 +71,17 @@ class Peeker:
         self._waiting[number] = event
         self._epoll.register(number, _EVENTS)
         try:
-            while (head := _look(sock, limits)) is None and not self._closed and number not in self._ended:
+            seen_bytes = 0
+            while True:
+                there = _peek(sock, limits)
+                if there is not None:
+                    if (head := _head_of(there, limits, seen_bytes)) is not None:
+                        return head
+                    seen_bytes = len(there)
+                if self._closed or number in self._ended:
+                    return None
                 await event.wait()
                 event.clear()
-            return head
         finally:
             del self._waiting[number]
             self._ended.discard(number)
@@ -97,14 +104,24 @@ def _look(sock: socket.socket, limits: HeadLimits) -> bytes | None:
         ProxyError: It is no head.
         OSError, EOFError: Nothing more comes.
     """
+    there = _peek(sock, limits)
+    return None if there is None else _head_of(there, limits, 0)
+
+
+def _peek(sock: socket.socket, limits: HeadLimits) -> bytes | None:
     try:
         there = sock.recv(limits.max_head_bytes + 1, socket.MSG_PEEK)
     except BlockingIOError:
         return None
     if not there:
         raise EOFError
-    end = find_head_end(there)
+    return there
+
+
+def _head_of(there: bytes, limits: HeadLimits, seen_bytes: int) -> bytes | None:
+    """Find a head; what was judged before is not judged again: a head may come byte by byte."""
+    end = find_head_end(there, seen_bytes)
     if end >= 0:
         return there[:end]
-    check_partial_request(there, limits)
+    check_partial_request(there, limits, seen_bytes)
     return None

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from jobgate.proxy import peeking
 from jobgate.proxy.head import HeadLimits
 from jobgate.proxy.peeking import Peeker
 from support.narrow import turns
@@ -45,6 +46,25 @@ async def test_head_is_seen_however_it_comes_and_stays_where_it_is(kind: str, si
             await turns()
         assert await looking == HEAD
         assert ours.recv(4096) == HEAD
+
+
+async def test_head_that_comes_byte_by_byte_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[tuple[int, int]] = []
+
+    def check(there: bytes, limits: HeadLimits, start: int = 0) -> None:
+        judged.append((start, len(there)))
+
+    monkeypatch.setattr(peeking, "check_partial_request", check)
+    async with rig("tcp") as (peeker, ours, peer):
+        looking = asyncio.ensure_future(peeker.head(ours, LIMITS, PATIENCE_S))
+        await turns()
+        for start in range(20):
+            peer.sendall(HEAD[start : start + 1])
+            await turns()
+        peer.sendall(HEAD[20:])
+        assert await looking == HEAD
+    assert judged[0][0] == 0
+    assert [start for start, _ in judged[1:]] == [end for _, end in judged[:-1]]
 
 
 @kinds
