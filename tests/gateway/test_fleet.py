@@ -170,6 +170,22 @@ async def test_worker_that_dies_keeps_its_jobs_and_what_they_had_counted(tmp_pat
         assert (died["problem"], died["jobs"], back["problem"]) == ("it was ended by SIGKILL", 1, None)
 
 
+async def test_report_that_comes_too_late_for_who_asked_counts(tmp_path: Path) -> None:
+    async with rig(tmp_path) as at:
+        at.fleet.add_job(job("a"))
+        where = at.listen("a")
+        assert await status(where, "b.test:443") == 403
+        await at.fleet.settled()
+        hand = at.fleet.owner("a")
+        os.kill(hand.pid, signal.SIGSTOP)
+        try:
+            assert await hand.ask({"report": True}, 0.01) is None
+        finally:
+            os.kill(hand.pid, signal.SIGCONT)
+        await at.fleet.refresh()
+        assert at.fleet.jobs["a"].counters()[2:4] == (1, 1)
+
+
 async def test_closed_fleet_leaves_no_process(tmp_path: Path) -> None:
     async with rig(tmp_path) as at:
         pids = [hand.pid for hand in at.fleet.hands]

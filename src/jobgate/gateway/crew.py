@@ -40,7 +40,7 @@ class Owner(Protocol):
         """Tell a worker that has just started everything it must know."""
 
     def heard(self, hand: Hand, body: Mapping[str, object]) -> None:
-        """Take what a worker says by itself."""
+        """Take what a worker says by itself, and answers that come too late for who asked."""
 
     def lost(self, hand: Hand, problem: str, restart_s: float | None) -> None:
         """A worker has died, and is started again after so many seconds; ``None``: it is not."""
@@ -232,7 +232,7 @@ class Hand:
                 answer = self._marks.get(mark) if isinstance(mark := body.get("mark"), int) else None
                 if answer is not None and not answer.done():
                     answer.set_result(body)
-                elif "mark" not in body:
+                else:  # nobody has asked, or nobody waits any more
                     self._owner.heard(self, body)
         except LinkError:
             pass

@@ -278,9 +278,9 @@ class Fleet(Gate):
         hand.post({"follow": self._on_lost is not None})
 
     def heard(self, hand: Hand, body: Mapping[str, object]) -> None:
-        """Take lines for those who follow, or a last report."""
+        """Take lines for those who follow, and reports: the last, and late ones, which are not made again."""
         match body:
-            case {"last": dict(report)}:
+            case {"last": dict(report)} | {"report": dict(report)}:
                 self._take_report(hand, report)
             case {"lines": list(lines), "lost": int(lost)}:
                 for tap in self.journal.taps:
