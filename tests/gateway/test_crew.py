@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -123,6 +124,35 @@ async def test_worker_that_cannot_be_started_is_an_error(tmp_path: Path) -> None
     with pytest.raises(WorkerError, match=r"worker 1 does not start: .*exit code 1"):
         await hand.start()
     await hand.kill()
+
+
+async def test_worker_that_cannot_be_introduced_is_started_again(tmp_path: Path) -> None:
+    """Its listeners take descriptors, of which there may be none for a moment."""
+
+    class Short(Boss):
+        def introduce(self, hand: Hand) -> None:
+            super().introduce(hand)
+            if self.told.count("introduce") == 2:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+    boss = Short()
+    hand = Hand(1, ["asyncio", str(tmp_path / "log")], boss)
+    await hand.start()
+    try:
+        os.kill(hand.pid, signal.SIGKILL)
+        await boss.changes.until(lambda: "back" in boss.told, DEADLINE_S)
+        assert hand.is_up
+        assert [text.partition(":")[0] for text in boss.told] == [
+            "introduce",
+            "lost",
+            "introduce",
+            "lost",
+            "introduce",
+            "back",
+        ]
+        assert "Too many open files" in boss.told[3]
+    finally:
+        await hand.kill()
 
 
 async def test_connections_wait_for_a_worker_that_is_not_there_but_not_without_end(tmp_path: Path) -> None:

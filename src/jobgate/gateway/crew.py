@@ -183,13 +183,13 @@ class Hand:
                 version = (await self._link.receive()).body.get("worker")
             if version != __version__:
                 raise LinkError(f"the program is version {version} now: take over or restart the gateway")
+            self._began_at = self._clock()
+            self.is_up = True
+            self._owner.introduce(self)  # which may take descriptors that there are none of
         except (OSError, LinkError, TimeoutError) as error:
             problem = await self._bury()
             reason = str(error) or "it is too slow"
             raise WorkerError(f"worker {self.number} does not start: {reason} ({problem})") from error
-        self._began_at = self._clock()
-        self.is_up = True
-        self._owner.introduce(self)
         self._outbox.extend(self._waiting)
         self._waiting.clear()
         self._news.set()
