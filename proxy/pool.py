@@ -7,6 +7,7 @@ a byte that nobody asked for is never a response (RFC 9112 §9.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from jobgate.config.host import Authority
@@ -44,7 +45,8 @@ class UpstreamPool:
         self._budget = budget
         self._max_idle = max_idle
         self._alarms: Alarms | None = None
-        self._alarm: Alarm | None = None  # one for all
+        self._alarm: Alarm | None = None  # one for all …
+        self._alarm_at = math.inf  # … when the first of them is due, or before
         self._idle: dict[_Parked, None] = {}
         self._by_authority: dict[Authority, list[_Parked]] = {}
 
@@ -78,8 +80,8 @@ class UpstreamPool:
             self._by_authority[authority] = [parked]
         else:
             siblings.append(parked)
-        if self._alarm is None:
-            self._alarm = alarms.at(until, self._expire)
+        if until < self._alarm_at:
+            self._set_alarm(alarms, until)
 
     def discard(self, parked: _Parked) -> None:
         """Close a kept connection."""
@@ -97,18 +99,23 @@ class UpstreamPool:
         self.prune(lambda authority, address: False)
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
+            self._alarm, self._alarm_at = None, math.inf
+
+    def _set_alarm(self, alarms: Alarms, until: float) -> None:
+        if self._alarm is not None:  # a reload has made the time shorter
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = alarms.at(until, self._expire), until
 
     def _expire(self) -> None:
         """Close what was kept long enough."""
-        self._alarm = None
+        self._alarm, self._alarm_at = None, math.inf
         alarms = self._alarms or own_alarms()
         now = alarms.loop.time()
         for parked in list(self._idle):
             if parked.until <= now:
                 self.discard(parked)
         if self._idle:
-            self._alarm = alarms.at(min(parked.until for parked in self._idle), self._expire)
+            self._set_alarm(alarms, min(parked.until for parked in self._idle))
 
     def _remove(self, parked: _Parked) -> tuple[Wire, str]:
         del self._idle[parked]

@@ -69,6 +69,17 @@ async def test_an_idle_connection_expires() -> None:
     assert wire.calls == ["abort"]
 
 
+async def test_shorter_time_is_for_what_is_kept_from_then_on() -> None:
+    pool = UpstreamPool(600.0, IdleBudget(100))
+    before, after = FakeWire(), FakeWire()
+    pool.keep(A, before, "192.0.2.1")
+    pool.keepalive_s = 0.01
+    pool.keep(A, after, "192.0.2.1")
+    await until(lambda: len(pool) == 1)
+    assert (before.calls, after.calls) == ([], ["abort"])
+    pool.close()
+
+
 async def test_all_jobs_together_keep_no_more_than_the_budget() -> None:
     budget = IdleBudget(2)
     mine, other = UpstreamPool(60.0, budget), UpstreamPool(60.0, budget)
