@@ -107,4 +107,5 @@ async def test_close_while_backing_off_leaves_nothing(monkeypatch: pytest.Monkey
 
 def test_ipv4_in_a_socket_for_both_families_is_written_as_ipv4() -> None:
     assert module._peer_text(("::ffff:192.0.2.7", 49152, 0, 0)) == "192.0.2.7:49152"
+    assert module._peer_text(("::ffff:0:c000:207", 49152, 0, 0)) == "[::ffff:0:c000:207]:49152"
     assert module._peer_text(("2001:db8::1", 49152, 0, 0)) == "[2001:db8::1]:49152"
