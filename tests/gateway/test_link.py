@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from jobgate.gateway import link
 from jobgate.gateway.link import MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, Link, LinkError
 from support.sockets import open_sockets
 
@@ -54,6 +56,28 @@ async def test_descriptors_arrive_with_their_message(pair: tuple[socket.socket, 
         assert os.fstat(descriptor).st_ino == inode
         assert not os.get_inheritable(descriptor)
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("code", [errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM])
+async def test_what_the_kernel_has_no_room_for_now_is_sent_later(
+    code: int, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many descriptors under way: the other process has not ended, it has not read them yet."""
+    left, right = map(Link, pair)
+    failures = [OSError(code, os.strerror(code))] * 2
+    send_fds = socket.send_fds
+
+    def sometimes(sock: socket.socket, buffers: Sequence[bytes], descriptors: Sequence[int]) -> int:
+        if failures:
+            raise failures.pop()
+        return send_fds(sock, buffers, descriptors)
+
+    monkeypatch.setattr(socket, "send_fds", sometimes)
+    monkeypatch.setattr(link, "SHORT_S", 0.0)
+    with socket.socket() as sock:
+        await left.send({"n": 1}, [sock.fileno()])
+    (descriptor,) = (await right.receive()).descriptors
+    os.close(descriptor)
 
 
 async def test_descriptors_that_nobody_took_are_closed(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -7,6 +7,7 @@ byte; the object says how many there are.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -20,6 +21,10 @@ MAX_MESSAGE_BYTES = 16 << 20
 #: The kernel takes 253 at a time (SCM_MAX_FD).
 MAX_DESCRIPTORS = 200
 
+#: Until it is tried again what the kernel had no room for.
+SHORT_S = 0.05
+# Memory, or descriptors under way: as many as a process may open, for all processes of a user.
+_SHORT = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _READ_BYTES = 65536
 _ANCILLARY_BYTES = socket.CMSG_LEN(MAX_DESCRIPTORS * array("i").itemsize)
 _LENGTH = struct.Struct("!I")
@@ -83,6 +88,9 @@ class Link:
                     await self._until(self._loop.add_writer, self._loop.remove_writer)
                     continue
                 except OSError as error:
+                    if error.errno in _SHORT:
+                        await asyncio.sleep(SHORT_S)
+                        continue
                     raise LinkError(f"the other process has ended: {error.strerror}") from error
                 descriptors = ()
 
