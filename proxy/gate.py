@@ -138,7 +138,8 @@ class Gate(Alone):
         """
         job, node = self.jobs[settings.id], self.settings.node.policy
         policy = Policy(narrow(settings.policy, node), node)
-        self.members.release(settings.id)
+        if settings.id in self.members:
+            return self._replace(settings)
         if not settings.max_members:
             self.members.leave(settings.id)
         self._change(job, settings, policy)
@@ -179,7 +180,8 @@ class Gate(Alone):
         self._share_totals()
         node, changed = settings.node.policy, {job.id: job for job in jobs}
         for asked in changed.values():
-            self.members.release(asked.id)
+            if asked.id in self.members:
+                self._replace(asked)
             if not asked.max_members:
                 self.members.leave(asked.id)
         changed = {**self.members.following(changed.values()), **changed}
@@ -337,6 +339,11 @@ class Gate(Alone):
         self._identities.add(settings)
         if job.change(settings, policy, self.settings):
             job.review(self.is_own)
+
+    def _replace(self, settings: JobSettings) -> Job:
+        """Put a job in the place of a member: nothing that the member used, or has open, is its."""
+        self.remove_job(settings.id)
+        return self.add_job(settings)
 
     def _over(self, job: Job) -> None:
         """Follow a quota that is spent, or a time that is over."""

@@ -109,6 +109,20 @@ async def test_members_follow_a_reload() -> None:
         assert await status(gate, absolute(PROBE, A)) == (407, "auth")
 
 
+@pytest.mark.parametrize("by", ["reload", "api"])
+async def test_job_in_the_place_of_a_member_has_nothing_of_it(by: str) -> None:
+    async with Origin(echo) as origin, serving() as gate, tunnel(gate, origin, A):
+        settings = replace(gate.gate.jobs["ray"].settings, id="ray.01000000", max_members=0)
+        if by == "reload":
+            gate.gate.change_node(gate.gate.settings, [settings])
+        else:
+            gate.gate.change_job(settings)
+        await gate.until_closed(1)
+        assert gate.closes[0]["reason"] == "revoked"
+        job = gate.gate.jobs["ray.01000000"]
+        assert (job.settings, job.usage.requests, job.connections) == (settings, 0, 0)
+
+
 async def test_job_of_a_reload_takes_the_place_of_a_member() -> None:
     async with serving() as gate:
         assert await status(gate, absolute(PROBE, A)) == (200, "")
