@@ -78,6 +78,7 @@ def test_manifest_that_is_not_valid_is_refused(out: object, words: str) -> None:
         ("2026-06-01T00:00:00", "has expired"),
         ("soon", "expected a time"),
         (5, "expected a time"),
+        (99991231, "expected a time"),
     ],
 )
 def test_manifest_that_has_expired_is_refused(expires: object, words: str) -> None:
@@ -136,6 +137,18 @@ def test_bare_manifest_has_no_signature() -> None:
         ({"properties": {"golem": {"srv.comp.payload": "e30="}, manifest.PAYLOAD: "e30="}}, "is there twice"),
         ({"properties": {}, "compManifest": {}}, "a manifest and a demand in one"),
         ({"golem.srv.comp.payload": "e30=", "compManifest": {}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}}, "compManifest": {}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}, "payload": []}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}}, "properties": {}}, "more than one demand"),
+        ({"demand": {"properties": {}}, "golem": {}}, "more than one demand"),
+        ({"demand": {"demand": {}}}, "more than one demand"),
+        ({"properties": {}, manifest.PAYLOAD: "e30="}, "more than one demand"),
+        ({"properties": {}, "golem": {}}, "more than one demand"),
+        ({"demand": []}, "demand: expected an object"),
+        ({"demand": None}, "demand: expected an object"),
+        ({"properties": "x"}, "properties: expected an object"),
+        ({"properties": [{manifest.PAYLOAD: "e30="}]}, "properties: expected an object"),
+        ({"properties": None}, "properties: expected an object"),
     ],
 )
 def test_demand_that_could_be_read_in_two_ways_is_refused(document: dict[str, object], words: str) -> None:
