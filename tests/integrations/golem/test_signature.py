@@ -104,6 +104,28 @@ def test_chain_that_proves_nothing_is_refused(signer: Signer, words: str) -> Non
         verified(sign(TEXT, signer), ROOT)
 
 
+NAME = b"\x0c\x06signer"  # DER: a text in UTF-8, its length, itself
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),
+        (NAME, b"\x0c\x06sign\xff\xff"),
+        (NAME, b"\x11\x06signer"),
+        (NAME, b"\x03\x06\x00igner"),
+        (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x63"),
+    ],
+    ids=["version", "no-utf-8", "no-text", "bits", "curve"],
+)
+def test_certificate_that_is_damaged_is_refused(good: bytes, bad: bytes) -> None:
+    der = SIGNER.certificate.public_bytes(Encoding.DER)
+    assert good in der
+    damaged = base64.b64encode(der.replace(good, bad)).decode()
+    with pytest.raises(SignatureError, match="no X.509 certificate|cannot be read|Unable to verify"):
+        verified(replace(sign(TEXT, SIGNER), certificate=damaged), ROOT, BETWEEN)
+
+
 def test_kept_certificate_that_has_expired_is_refused() -> None:
     old = issue("old", days=(-20, -10))
     with pytest.raises(SignatureError, match=UNVERIFIED):

@@ -40,7 +40,7 @@ def read_certificates(raw: bytes) -> list[x509.Certificate]:
         if b"-----BEGIN" in raw:
             return x509.load_pem_x509_certificates(raw)
         return [x509.load_der_x509_certificate(raw)]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise SignatureError("no X.509 certificate") from None
 
 
@@ -66,11 +66,18 @@ def verify(signed: Signed, anchors: Sequence[x509.Certificate], now: datetime) -
         SignatureError: The signature or the chain is not good.
         DocumentError: A part of it is no base64.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     signature = decode_base64(signed.signature, "signature")
     chain = read_certificates(decode_base64(signed.certificate, "certificate"))
-    leaf = _leaf(chain)
-    path = _path(leaf, [link for link in chain if link != leaf], anchors, now)
-    _check(leaf, signature, signed)
+    try:
+        leaf = _leaf(chain)
+        path = _path(leaf, [link for link in chain if link != leaf], anchors, now)
+        _check(leaf, signature, signed)
+    except SignatureError:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # names and keys are read when they are asked for
+        raise SignatureError("a certificate cannot be read") from None
     return [certificate_id(link) for link in path]
 
 
