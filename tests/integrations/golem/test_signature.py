@@ -122,7 +122,7 @@ def test_certificate_that_is_damaged_is_refused(good: bytes, bad: bytes) -> None
     der = SIGNER.certificate.public_bytes(Encoding.DER)
     assert good in der
     damaged = base64.b64encode(der.replace(good, bad)).decode()
-    with pytest.raises(SignatureError, match="no X.509 certificate|cannot be read|Unable to verify"):
+    with pytest.raises(SignatureError, match=r"no X\.509 certificate|cannot be read|Unable to verify"):
         verified(replace(sign(TEXT, SIGNER), certificate=damaged), ROOT, BETWEEN)
 
 
