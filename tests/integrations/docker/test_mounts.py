@@ -17,15 +17,23 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+SCREEN = "/tmp/.X11-unix"  # noqa: S108  where X has its sockets
+
+
 @pytest.mark.parametrize(
     "source",
-    ["/", "/var", "/var/lib", "/run", "/run/x/../..", "/proc", "/sys/fs", "/dev/mem", "/var/lib/docker/x"],
+    [
+        *("/", "/var", "/var/lib", "/run", "/run/x/../..", "/proc", "/sys/fs", "/dev/mem"),
+        *("/var/lib/docker/x", SCREEN, f"{SCREEN}/X0", f"{SCREEN}/.."),
+    ],
 )
 def test_place_of_services_is_refused(source: str) -> None:
     assert [text.split(":")[0] for text in judge_source(source)] == [f'"{source}"']
 
 
-@pytest.mark.parametrize("source", ["/srv", "/home", "/opt/data", "/runs", "/var/cache", "."])
+@pytest.mark.parametrize(
+    "source", ["/srv", "/home", "/opt/data", "/runs", "/var/cache", ".", f"{SCREEN}/../work"]
+)
 def test_other_place_passes(source: str) -> None:
     assert list(judge_source(source)) == []
 

@@ -9,13 +9,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-PRIVATE = tuple(
-    map(
-        Path,
-        ("/run", "/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
-    )
-)
-"""Sockets of services, the kernel, devices, other containers."""
+_PRIVATE = "/run /proc /sys /dev /tmp/.X11-unix /var/lib/docker /var/lib/containerd /var/lib/containers"
+PRIVATE = tuple(map(Path, _PRIVATE.split()))
+"""Sockets of services and of the screen, the kernel, devices, other containers."""
 KINDS = frozenset({"bind", "volume", "tmpfs", "image"})
 
 
