@@ -60,7 +60,8 @@ def verify(signed: Signed, anchors: Sequence[x509.Certificate], now: datetime) -
         now: When the chain has to be valid.
 
     Returns:
-        The ids of the chain's certificates, the signer's first.
+        The ids of the chain's certificates, the signer's first. ECDSA has two signatures of everything,
+        so anybody can give a certificate another id: one that is kept is named as it is kept.
 
     Raises:
         SignatureError: The signature or the chain is not good.
@@ -78,7 +79,8 @@ def verify(signed: Signed, anchors: Sequence[x509.Certificate], now: datetime) -
         raise
     except (ValueError, TypeError, UnsupportedAlgorithm):  # names and keys are read when they are asked for
         raise SignatureError("a certificate cannot be read") from None
-    return [certificate_id(link) for link in path]
+    kept = {anchor.tbs_certificate_bytes: anchor for anchor in anchors}
+    return [certificate_id(kept.get(link.tbs_certificate_bytes, link)) for link in path]
 
 
 def _leaf(chain: list[x509.Certificate]) -> x509.Certificate:
