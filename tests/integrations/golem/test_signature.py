@@ -128,6 +128,22 @@ def test_certificate_with_its_other_signature_is_known_as_the_one_that_is_kept()
     assert verified(signed, LEAF, ROOT) == ids(LEAF, ROOT)
 
 
+def test_issuers_of_one_name_are_no_chain() -> None:
+    """Each could have issued each: older versions of cryptography try all orders, which takes for ever."""
+    between = [issue("between", ROOT, key=BETWEEN.key) for _ in range(2)]
+    signed = sign(TEXT, issue("below", between[0], ca=False))
+    pem = b"".join(signer.certificate.public_bytes(Encoding.PEM) for signer in between[1:])
+    mixed = base64.b64encode(base64.b64decode(signed.certificate) + pem).decode()
+    with pytest.raises(SignatureError, match="no chain"):
+        verified(replace(signed, certificate=mixed), ROOT)
+
+
+def test_repetition_does_not_matter() -> None:
+    signed = sign(TEXT, SIGNER)
+    twice = base64.b64encode(base64.b64decode(signed.certificate) * 2).decode()
+    assert verified(replace(signed, certificate=twice), ROOT) == ids(SIGNER, BETWEEN, ROOT)
+
+
 NAME = b"\x0c\x06signer"  # DER: a text in UTF-8, its length, itself
 
 
