@@ -122,6 +122,8 @@ def test_forms_of_a_demand_say_the_same() -> None:
     assert read_document({"demand": whole, "offer": {}}, NOW) == expected
     assert read_document({**flat, "requestorId": NODE_ID}, NOW) == expected
     assert read_document({"properties": nested(whole), "issuerId": NODE_ID}, NOW) == expected
+    tagged = {f"{key}.@tag" if key == manifest.PAYLOAD else key: value for key, value in flat.items()}
+    assert read_document({"properties": tagged, "requestorId": NODE_ID}, NOW) == expected
 
 
 def test_bare_manifest_has_no_signature() -> None:
@@ -135,6 +137,7 @@ def test_bare_manifest_has_no_signature() -> None:
         ({"properties": {manifest.PAYLOAD: 5}}, "expected a text"),
         ({"properties": {manifest.PAYLOAD: base64.b64encode(b"[]").decode()}}, "expected a manifest"),
         ({"properties": {"golem": {"srv.comp.payload": "e30="}, manifest.PAYLOAD: "e30="}}, "is there twice"),
+        ({"properties": {f"{manifest.PAYLOAD}.@tag": "e30=", manifest.PAYLOAD: "e30="}}, "is there twice"),
         ({"properties": {}, "compManifest": {}}, "a manifest and a demand in one"),
         ({"golem.srv.comp.payload": "e30=", "compManifest": {}}, "a manifest and a demand in one"),
         ({"demand": {"properties": {}}, "compManifest": {}}, "a manifest and a demand in one"),

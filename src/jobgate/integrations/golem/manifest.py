@@ -205,7 +205,7 @@ def _check_time(expires: object, now: datetime) -> None:
 def _flat(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
     """Properties by their whole names, however deep they stand; ``@tag`` is the value of its parent."""
     for key, value in table.items():
-        name = prefix.removesuffix(".") if key == "@tag" else f"{prefix}{key}"
+        name = ".".join(part for part in f"{prefix}{key}".split(".") if part != "@tag")
         if isinstance(value, dict) and name != NODE_DESCRIPTOR:
             yield from _flat(value, f"{name}.")
         else:
