@@ -47,6 +47,28 @@ def test_toml_shows_sources_changes_and_refusals_on_lines_of_their_own() -> None
     ]
 
 
+def test_name_of_a_file_does_not_leave_its_line() -> None:
+    name = 'a\n]\nallow_addresses = ["10.0.0.1"]\nx = [\x1b[31m'
+    imported = Allowlist()
+    imported.add(
+        [
+            Taken(Source(f"{name}:1", "a.example"), parse_rule("a.example"), ("more",)),
+            Refused(Source(f"{name}:2", "x"), "why"),
+        ]
+    )
+    text = as_toml(imported, f"from {name}")
+    assert [line[:6] for line in text.splitlines()] == [
+        '# "fro',
+        "[node]",
+        "networ",
+        "allow ",
+        '    "a',
+        "    # ",
+        "]",
+    ]
+    assert all(line.isprintable() for line in [*text.splitlines(), *as_report(imported)])
+
+
 def test_empty_list_stays_a_list_that_allows_nothing() -> None:
     allowed = load_text(as_toml(Allowlist(), "nothing")).node.allow
     assert allowed is not None

@@ -170,15 +170,38 @@ def test_what_is_no_job_is_refused(document: dict[str, object], words: str) -> N
     assert words in str(caught.value)
 
 
-def test_two_spellings_of_a_key_are_refused() -> None:
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"Job": {"Tasks": [{"Network": {"Type": "None"}, "network": {"Type": "Host"}}]}},
+        {"Job": {"Tasks": [{}], "Ta\u017fks": [{"Network": {"Type": "Host"}}]}},
+        {"Job": {"Tasks": [{"Network": {"Type": "None", "Domain\u017f": [MALWARE], "Domains": []}}]}},
+    ],
+    ids=["case", "long-s", "long-s-inside"],
+)
+def test_two_spellings_of_a_key_are_refused(document: dict[str, object]) -> None:
     with pytest.raises(DocumentError, match="two spellings"):
-        read_job(
-            {"Job": {"Tasks": [{"Network": {"Type": "None"}, "network": {"Type": "Host"}}]}}, Network.NONE
-        )
+        read_job(document, Network.NONE)
 
 
-def test_default_is_what_the_node_makes_of_it() -> None:
-    document = probe(task("default"))
+def test_job_of_one_spelling_is_not_hidden_behind_one_of_another() -> None:
+    with pytest.raises(JobError, match="more than one job"):
+        read_job({"Tasks": [{}], "\u017fpec": {"Network": {"Type": "Host"}}}, Network.NONE)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        probe(task("default")),
+        probe(task()),
+        probe(task("")),
+        probe({"Name": "main"}),
+        probe({"Name": "main", "Network": None}),
+        probe({"Name": "main", "Network": {}}),
+    ],
+    ids=["said", "null", "empty", "no-network", "network-null", "no-type"],
+)
+def test_default_is_what_the_node_makes_of_it(document: dict[str, object]) -> None:
     assert problems(document, HTTP, Network.NONE) == []
     assert problems(document, HTTP, Network.FULL) == [
         'task "main": network: the node does not accept "full", only: none, http'

@@ -32,7 +32,8 @@ class Source(NamedTuple):
 
     def __str__(self) -> str:
         is_plain = self.text.isprintable() and "'" not in self.text and len(self.text) <= MAX_SHOWN_CHARS
-        return f"{self.place} '{self.text}'" if is_plain else f"{self.place} {quoted(self.text)}"
+        shown = f"'{self.text}'" if is_plain else quoted(self.text)
+        return f"{_on_one_line(self.place)} {shown}"
 
 
 class Taken(NamedTuple):
@@ -91,7 +92,7 @@ class Allowlist:
 
 def as_toml(imported: Allowlist, title: str) -> str:
     """Write a list as the node's allow list of a configuration file, for jobs of network ``http``."""
-    lines = [f"# {title}", "[node]", NETWORKS, "allow = ["]
+    lines = [f"# {_on_one_line(title)}", "[node]", NETWORKS, "allow = ["]
     for source, entry, changes in imported.taken:
         if isinstance(entry, HostPattern):
             value, remarks = f"'{entry}'", ("a regular expression, which only this list may have", *changes)
@@ -125,6 +126,11 @@ def as_report(imported: Allowlist) -> list[str]:
     ]
     lines += [f"refused: {source}: {problem}" for source, problem in imported.refused]
     return lines + [f"note: {note}" for note in imported.notes]
+
+
+def _on_one_line(text: str) -> str:
+    """A text with the names of files, which may have any character, line breaks too."""
+    return text if text.isprintable() else quoted(text)
 
 
 def _shown(entry: Rule | HostPattern) -> str:

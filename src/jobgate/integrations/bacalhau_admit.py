@@ -2,7 +2,7 @@
 
 Both forms: ``{"Job": {"Tasks": [{"Network": ...}]}}``, and ``{"spec": {"Network": ...}}`` of
 versions before 1.1. Every task counts. ``Host``, ``Full`` and ``Bridge`` are the open network;
-what ``Default`` is depends on the node, and the caller says it.
+what ``Default`` and no type are depends on the node, and the caller says it.
 
 Source: bacalhau, pkg/models/network.go, pkg/bidstrategy/semantic/external_exec.go.
 """
@@ -22,7 +22,6 @@ from .documents import member
 PROBE_VARIABLE = "BACALHAU_JOB_SELECTION_PROBE_DATA"
 
 _NETWORKS = {
-    "": Network.NONE,
     "none": Network.NONE,
     "http": Network.HTTP,
     "full": Network.FULL,
@@ -34,7 +33,7 @@ _KEYS = ("job", "spec", "tasks")
 
 def is_bacalhau(document: Mapping[str, object]) -> bool:
     """Say whether a document is a job of Bacalhau's."""
-    return any(key.lower() in _KEYS for key in document)
+    return any(key.casefold() in _KEYS for key in document)
 
 
 def read_job(document: Mapping[str, object], default: Network) -> list[Ask]:
@@ -42,13 +41,13 @@ def read_job(document: Mapping[str, object], default: Network) -> list[Ask]:
 
     Args:
         document: Of the probe, or a job's specification.
-        default: What the node makes of network type ``Default``.
+        default: What the node makes of network type ``Default``, and of none.
 
     Raises:
         JobError: It is no job, or a task contradicts itself; all problems.
         DocumentError: A key has two spellings.
     """
-    if sum(key.lower() in _KEYS for key in document) > 1:
+    if sum(key.casefold() in _KEYS for key in document) > 1:
         raise JobError(["the document is more than one job: Job, Tasks or spec, not several of them"])
     job = member(document, "job")
     table = document if job is None else _table(job, "Job")
@@ -85,9 +84,7 @@ def _table(value: object, place: str) -> Mapping[str, object]:
 
 
 def _policy(network: object, default: Network) -> JobPolicy:
-    if network is None:
-        return JobPolicy()
-    table = _table(network, "Network")
+    table = _table({} if network is None else network, "Network")
     kind = _network(member(table, "type"), default)
     domains, problems = _domains(member(table, "domains"))
     if kind is not Network.HTTP and (domains or problems):
@@ -101,12 +98,12 @@ def _policy(network: object, default: Network) -> JobPolicy:
 
 
 def _network(value: object, default: Network) -> Network:
-    if value is None:
-        return Network.NONE
+    if value is None:  # the zero value of its type, which is None up to v1.6 and Default from v1.7 on
+        return default
     if not isinstance(value, str):
         raise JobError(["Network.Type: expected a text: the numbers differ between versions"])
     name = value.strip().lower()
-    if name == "default":
+    if name in ("", "default"):
         return default
     if name not in _NETWORKS:
         raise JobError([f"Network.Type: unknown type {quoted(value)}"])

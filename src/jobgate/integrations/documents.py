@@ -64,11 +64,13 @@ def _is_deep(document: object) -> bool:
 def member(table: Mapping[str, object], *names: str) -> object:
     """Take a member by its name, whatever its case; ``None`` if there is none.
 
+    Case is that of Unicode: Go, too, takes ``Ta\u017fks`` (with a long s) for ``Tasks``.
+
     Raises:
         DocumentError: Two members have that name, spelled differently: readers could take either.
     """
-    wanted = {name.lower() for name in names}
-    found = [key for key in table if key.lower() in wanted]
+    wanted = {name.casefold() for name in names}
+    found = [key for key in table if key.casefold() in wanted]
     if len(found) > 1:
         raise DocumentError(f"{' and '.join(sorted(found))}: two spellings of one key")
     return table[found[0]] if found else None

@@ -17,15 +17,23 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+SCREEN = "/tmp/.X11-unix"  # noqa: S108  where X has its sockets
+
+
 @pytest.mark.parametrize(
     "source",
-    ["/", "/var", "/var/lib", "/run", "/run/x/../..", "/proc", "/sys/fs", "/dev/mem", "/var/lib/docker/x"],
+    [
+        *("/", "/var", "/var/lib", "/run", "/run/x/../..", "/proc", "/sys/fs", "/dev/mem"),
+        *("/var/lib/docker/x", SCREEN, f"{SCREEN}/X0", f"{SCREEN}/.."),
+    ],
 )
 def test_place_of_services_is_refused(source: str) -> None:
     assert [text.split(":")[0] for text in judge_source(source)] == [f'"{source}"']
 
 
-@pytest.mark.parametrize("source", ["/srv", "/home", "/opt/data", "/runs", "/var/cache", "."])
+@pytest.mark.parametrize(
+    "source", ["/srv", "/home", "/opt/data", "/runs", "/var/cache", ".", f"{SCREEN}/../work"]
+)
 def test_other_place_passes(source: str) -> None:
     assert list(judge_source(source)) == []
 
@@ -54,6 +62,11 @@ def test_volume_that_is_no_place_of_the_host_passes(value: str) -> None:
         ("src=/proc,dst=/x,type=bind,readonly", "leads to /proc"),
         ('type=bind,"src=/run",dst=/x', "leads to /run"),
         ("TYPE=bind,SRC=/run,dst=/x", "leads to /run"),
+        ("type=bind,source=/srv,src=/run,dst=/x", "leads to /run"),
+        ("type=bind,src=/run,source=/srv,dst=/x", "leads to /run"),
+        ("type=bind,dst=/srv", "no source"),
+        ("type=bind,src=,dst=/run/x", "no source"),
+        ("type=bind\n,src=/srv,dst=/x", "cannot be read"),
         ("type=volume,dst=/x,volume-opt=device=/run", "a driver"),
         ("type=volume,dst=/x,volume-driver=nfs", "a driver"),
         ("type=npipe,src=x,dst=/x", "mounts of type npipe"),

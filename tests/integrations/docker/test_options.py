@@ -63,6 +63,10 @@ def test_words_are_split_as_the_client_splits_them(
         (["--unheard-of=x", "alpine"], "--unheard-of: not an option that jobgate knows"),
         (["-z", "alpine"], "-z: not an option that jobgate knows"),
         (["--priv", "alpine"], "--priv: not an option that jobgate knows"),
+        (["--", "--privileged", "alpine"], '"--privileged": no image has such a name'),
+        (["-it", "--", "-v/:/host", "alpine"], '"-v/:/host": no image has such a name'),
+        (["--", "--", "alpine"], '"--": no image has such a name'),
+        (["-", "alpine"], '"-": no image has such a name'),
     ],
 )
 def test_what_cannot_be_read_is_an_error(words: list[str], message: str) -> None:

@@ -19,7 +19,9 @@ def test_label_reads_back(here: Owner) -> None:
     assert Owner.parse(str(here)) == here
 
 
-@pytest.mark.parametrize("label", ["", "x", "a/b/c/d", "boot/1/2", "boot/1/2/3/4", "boot/1/-2/3"])
+@pytest.mark.parametrize(
+    "label", ["", "x", "a/b/c/d", "boot/1/2", "boot/1/2/3/4", "boot/1/-2/3", f"boot/1/2/{'9' * 5000}"]
+)
 def test_other_label_is_nobody(label: str) -> None:
     assert Owner.parse(label) is None
 
@@ -39,6 +41,10 @@ def test_process_of_whose_end_nobody_took_note_is_gone(here: Owner) -> None:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         start = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
         assert replace(here, pid=child.pid, start_ticks=start).is_gone(here)
+
+
+def test_number_that_no_process_can_have_is_gone(here: Owner) -> None:
+    assert replace(here, pid=2**40).is_gone(here)
 
 
 def test_other_process_of_the_same_number_is_not_the_launcher(here: Owner) -> None:

@@ -51,6 +51,11 @@ def judged(words: str) -> list[str]:
         ("--restart always", "--restart: the gate lives as long as this command"),
         ("--pod x", "--pod: the only network"),
         ("--annotation a=b", "--annotation: annotations can change"),
+        ("--volumes-from f", "--volumes-from: mounts that are not seen here"),
+        ("--volumes-from=0", "--volumes-from: mounts that are not seen here"),
+        ("--pod=false", "--pod: the only network"),
+        ("--uts=container:x", '--uts: "container:x": the job would share it with others'),
+        ("--userns=ns:/proc/1/ns/user", '--userns: "ns:/proc/1/ns/user"'),
     ],
 )
 def test_option_that_would_undo_the_isolation_is_refused_with_the_reason(words: str, message: str) -> None:

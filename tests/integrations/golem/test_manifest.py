@@ -78,6 +78,7 @@ def test_manifest_that_is_not_valid_is_refused(out: object, words: str) -> None:
         ("2026-06-01T00:00:00", "has expired"),
         ("soon", "expected a time"),
         (5, "expected a time"),
+        (99991231, "expected a time"),
     ],
 )
 def test_manifest_that_has_expired_is_refused(expires: object, words: str) -> None:
@@ -121,6 +122,8 @@ def test_forms_of_a_demand_say_the_same() -> None:
     assert read_document({"demand": whole, "offer": {}}, NOW) == expected
     assert read_document({**flat, "requestorId": NODE_ID}, NOW) == expected
     assert read_document({"properties": nested(whole), "issuerId": NODE_ID}, NOW) == expected
+    tagged = {f"{key}.@tag" if key == manifest.PAYLOAD else key: value for key, value in flat.items()}
+    assert read_document({"properties": tagged, "requestorId": NODE_ID}, NOW) == expected
 
 
 def test_bare_manifest_has_no_signature() -> None:
@@ -134,8 +137,21 @@ def test_bare_manifest_has_no_signature() -> None:
         ({"properties": {manifest.PAYLOAD: 5}}, "expected a text"),
         ({"properties": {manifest.PAYLOAD: base64.b64encode(b"[]").decode()}}, "expected a manifest"),
         ({"properties": {"golem": {"srv.comp.payload": "e30="}, manifest.PAYLOAD: "e30="}}, "is there twice"),
+        ({"properties": {f"{manifest.PAYLOAD}.@tag": "e30=", manifest.PAYLOAD: "e30="}}, "is there twice"),
         ({"properties": {}, "compManifest": {}}, "a manifest and a demand in one"),
         ({"golem.srv.comp.payload": "e30=", "compManifest": {}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}}, "compManifest": {}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}, "payload": []}}, "a manifest and a demand in one"),
+        ({"demand": {"properties": {}}, "properties": {}}, "more than one demand"),
+        ({"demand": {"properties": {}}, "golem": {}}, "more than one demand"),
+        ({"demand": {"demand": {}}}, "more than one demand"),
+        ({"properties": {}, manifest.PAYLOAD: "e30="}, "more than one demand"),
+        ({"properties": {}, "golem": {}}, "more than one demand"),
+        ({"demand": []}, "demand: expected an object"),
+        ({"demand": None}, "demand: expected an object"),
+        ({"properties": "x"}, "properties: expected an object"),
+        ({"properties": [{manifest.PAYLOAD: "e30="}]}, "properties: expected an object"),
+        ({"properties": None}, "properties: expected an object"),
     ],
 )
 def test_demand_that_could_be_read_in_two_ways_is_refused(document: dict[str, object], words: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -18,6 +19,9 @@ from support.golem import NOW, Signer, issue, payload, sign
 ROOT = issue("root")
 BETWEEN = issue("between", ROOT)
 SIGNER = issue("signer", BETWEEN, ca=False)
+LEAF = issue("leaf", ROOT, ca=False)
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 TEXT = payload({"urls": ["https://domain.com"]})
 
 
@@ -102,6 +106,64 @@ UNVERIFIED = "Unable to verify X509 certificate"
 def test_chain_that_proves_nothing_is_refused(signer: Signer, words: str) -> None:
     with pytest.raises(SignatureError, match=words):
         verified(sign(TEXT, signer), ROOT)
+
+
+def twin(signer: Signer) -> bytes:
+    """The same certificate with the other signature that ECDSA has for it (r, n - s): anybody can make it."""
+    certificate = signer.certificate
+    r, s = decode_dss_signature(certificate.signature)
+    other = encode_dss_signature(r, P256_ORDER - s)
+    body = certificate.tbs_certificate_bytes + ECDSA_WITH_SHA256 + der(3, b"\0" + other)
+    return der(0x30, body)
+
+
+def der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    return bytes([tag, *([size] if size < 0x80 else [0x82, size >> 8, size & 0xFF])]) + content
+
+
+def test_certificate_with_its_other_signature_is_known_as_the_one_that_is_kept() -> None:
+    signed = replace(sign(TEXT, LEAF), certificate=base64.b64encode(twin(LEAF)).decode())
+    assert verified(signed, ROOT) != ids(LEAF, ROOT)
+    assert verified(signed, LEAF, ROOT) == ids(LEAF, ROOT)
+
+
+def test_issuers_of_one_name_are_no_chain() -> None:
+    """Each could have issued each: older versions of cryptography try all orders, which takes for ever."""
+    between = [issue("between", ROOT, key=BETWEEN.key) for _ in range(2)]
+    signed = sign(TEXT, issue("below", between[0], ca=False))
+    pem = b"".join(signer.certificate.public_bytes(Encoding.PEM) for signer in between[1:])
+    mixed = base64.b64encode(base64.b64decode(signed.certificate) + pem).decode()
+    with pytest.raises(SignatureError, match="no chain"):
+        verified(replace(signed, certificate=mixed), ROOT)
+
+
+def test_repetition_does_not_matter() -> None:
+    signed = sign(TEXT, SIGNER)
+    twice = base64.b64encode(base64.b64decode(signed.certificate) * 2).decode()
+    assert verified(replace(signed, certificate=twice), ROOT) == ids(SIGNER, BETWEEN, ROOT)
+
+
+NAME = b"\x0c\x06signer"  # DER: a text in UTF-8, its length, itself
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),
+        (NAME, b"\x0c\x06sign\xff\xff"),
+        (NAME, b"\x11\x06signer"),
+        (NAME, b"\x03\x06\x00igner"),
+        (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x63"),
+    ],
+    ids=["version", "no-utf-8", "no-text", "bits", "curve"],
+)
+def test_certificate_that_is_damaged_is_refused(good: bytes, bad: bytes) -> None:
+    der = SIGNER.certificate.public_bytes(Encoding.DER)
+    assert good in der
+    damaged = base64.b64encode(der.replace(good, bad)).decode()
+    with pytest.raises(SignatureError, match=r"no X\.509 certificate|cannot be read|Unable to verify"):
+        verified(replace(sign(TEXT, SIGNER), certificate=damaged), ROOT, BETWEEN)
 
 
 def test_kept_certificate_that_has_expired_is_refused() -> None:

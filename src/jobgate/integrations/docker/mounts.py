@@ -6,15 +6,12 @@ import csv
 import os
 import stat
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-PRIVATE = tuple(
-    map(
-        Path,
-        ("/run", "/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
-    )
-)
-"""Sockets of services, the kernel, devices, other containers."""
+_PRIVATE = "/run /proc /sys /dev /tmp/.X11-unix /var/lib/docker /var/lib/containerd /var/lib/containers"
+PRIVATE = tuple(map(Path, _PRIVATE.split()))
+"""Sockets of services and of the screen, the kernel, devices, other containers."""
 KINDS = frozenset({"bind", "volume", "tmpfs", "image"})
 
 
@@ -27,15 +24,24 @@ def judge_volume(value: str) -> Iterator[str]:
 
 def judge_mount(value: str) -> Iterator[str]:
     """What is wrong with a value of ``--mount``."""
-    fields = next(csv.reader([value]), [])
-    keys = {key.strip().lower(): text for key, _, text in (field.partition("=") for field in fields)}
+    try:
+        fields = next(csv.reader([value], strict=True), [])
+    except csv.Error as error:
+        yield f'"{value}": cannot be read: {error}'
+        return
+    pairs = [(key.strip().lower(), text) for key, _, text in (field.partition("=") for field in fields)]
+    keys = dict(pairs)
     kind = keys.get("type", "volume")
     if kind not in KINDS:
         yield f'"{value}": jobgate does not know mounts of type {kind}'
     if keys.keys() & {"volume-opt", "volume-driver"}:
         yield f'"{value}": jobgate cannot tell what a driver mounts'
     if kind == "bind":
-        yield from judge_source(keys.get("source", keys.get("src", "")))
+        # The engine takes the last one; and Podman, where there is none, the place inside.
+        sources = [text for key, text in pairs if key in ("source", "src") and text]
+        if not sources:
+            yield f'"{value}": no source: name the folder'
+        yield from chain.from_iterable(map(judge_source, sources))
 
 
 def judge_source(source: str) -> Iterator[str]:

@@ -118,6 +118,8 @@ def parse(words: Sequence[str]) -> CommandLine:
             continue
         if not word:
             break
+        if word.startswith("-"):  # behind "--"; the engine, which is given none, would take it for an option
+            raise CommandLineError(f'"{word}": no image has such a name')
         return CommandLine(tuple(options), word, tuple(rest))
     raise CommandLineError("no image: write [OPTIONS] IMAGE [COMMAND]")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 _FIELDS = 4
+_MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Owner:
     def parse(cls, label: str) -> Self | None:
         """Read the label; ``None`` if it is something else."""
         fields = label.split("/")
-        if len(fields) != _FIELDS or not all(field.isdecimal() for field in fields[1:]):
+        if len(fields) != _FIELDS or not all(
+            field.isdecimal() and len(field) <= _MAX_DIGITS for field in fields[1:]
+        ):
             return None
         return cls(fields[0], *map(int, fields[1:]))
 
@@ -58,7 +61,7 @@ class Owner:
             return False
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # a number that no process has
             return True
         except PermissionError:
             pass  # somebody else's process of that number

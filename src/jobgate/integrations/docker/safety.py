@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from .mounts import judge_mount, judge_volume
-from .options import CommandLine, Option
+from .options import SWITCHES, CommandLine, Option
 
 _NETWORK = "the only network of the job is its gate"
 _INBOUND = "nothing reaches the job from outside: it has a loopback and its gate"
 _NAMES = "the gate resolves names; the job needs no name server"
 _HOST = "the job would share it with the host"
+_OTHERS = "the job would share it with others"
 _ENDS = "the gate lives as long as this command: leave it out, and put the command itself in the background"
 
 REFUSED = {
@@ -63,7 +64,8 @@ def _reason(option: Option) -> str:
     if option.name == "restart" and option.value == "no":
         return ""
     if option.name in REFUSED:
-        return REFUSED[option.name] if option.on else ""
+        # "false" switches off a switch only: of --volumes-from it is the name of a container.
+        return REFUSED[option.name] if option.on or option.name not in SWITCHES else ""
     reasons = _BY_VALUE.get(option.name)
     return next(reasons(option.value), "") if reasons else ""
 
@@ -79,8 +81,8 @@ def _shared_memory(value: str) -> Iterator[str]:
 
 
 def _not_host(value: str) -> Iterator[str]:
-    if value == "host":
-        yield f'"{value}": {_HOST}'
+    if value == "host" or value.startswith(("container:", "ns:")):
+        yield f'"{value}": {_HOST if value == "host" else _OTHERS}'
 
 
 def _capability(value: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ _DEMAND_KEYS = frozenset(("properties", "demand", "golem"))
 _NEITHER = (
     'net.inet.out: has neither "urls" nor "unrestricted": list the URLs; "urls": [] asks for no network'
 )
+_SEVERAL = "more than one demand in one document: send one of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,25 @@ def read_document(document: Mapping[str, object], now: datetime) -> Demand:
         JobError: Something in it is not valid; the reason is one that Golem or GAP-4 has, or ours.
         DocumentError: A part of it is no base64 or no JSON.
     """
-    agreement = document.get("demand")
-    if isinstance(agreement, dict):
-        return _read_demand(agreement, now)
     if not _is_demand(document):
         return Demand(read_manifest(document, now))
+    _check_form(document)
+    if "demand" in document:
+        agreed = _table(document["demand"], "demand")
+        if "demand" in agreed:
+            raise JobError([_SEVERAL])
+        _check_form(agreed)
+        return _read_demand(agreed, now)
+    return _read_demand(document, now)
+
+
+def _check_form(document: Mapping[str, object]) -> None:
+    """Refuse a document that others could read in another way."""
     if not _MANIFEST_KEYS.isdisjoint(document):
         raise JobError(["a manifest and a demand in one: send one of them"])
-    return _read_demand(document, now)
+    forms = {key.partition(".")[0] for key in document if key in _DEMAND_KEYS or key.startswith("golem.")}
+    if len(forms) > 1:
+        raise JobError([_SEVERAL])
 
 
 def _is_demand(document: Mapping[str, object]) -> bool:
@@ -99,9 +111,9 @@ def _is_demand(document: Mapping[str, object]) -> bool:
 
 
 def _read_demand(document: Mapping[str, object], now: datetime) -> Demand:
-    given = document.get("properties", document)
+    given = _table(document["properties"], "properties") if "properties" in document else document
     properties: dict[str, object] = {}
-    for key, value in _flat(given if isinstance(given, dict) else {}, ""):
+    for key, value in _flat(given, ""):
         if key in properties:
             raise JobError([f"{key}: is there twice"])
         properties[key] = value
@@ -141,9 +153,7 @@ def read_manifest(manifest: Mapping[str, object], now: datetime) -> Outbound:
         value = table.get(key)
         if value is None:
             return Outbound()
-        if not isinstance(value, dict):
-            raise JobError([f"{key}: expected an object"])
-        table = value
+        table = _table(value, key)
     return _outbound(table)
 
 
@@ -181,9 +191,11 @@ def _check_time(expires: object, now: datetime) -> None:
     if expires is None:
         return
     try:
-        moment = datetime.fromisoformat(str(expires))
+        moment = datetime.fromisoformat(expires) if isinstance(expires, str) else None
     except ValueError:
-        raise JobError(["expiresAt: expected a time (RFC 3339)"]) from None
+        moment = None
+    if moment is None:
+        raise JobError(["expiresAt: expected a time (RFC 3339)"])
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if moment <= now:
@@ -193,11 +205,17 @@ def _check_time(expires: object, now: datetime) -> None:
 def _flat(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
     """Properties by their whole names, however deep they stand; ``@tag`` is the value of its parent."""
     for key, value in table.items():
-        name = prefix.removesuffix(".") if key == "@tag" else f"{prefix}{key}"
+        name = ".".join(part for part in f"{prefix}{key}".split(".") if part != "@tag")
         if isinstance(value, dict) and name != NODE_DESCRIPTOR:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
+
+
+def _table(value: object, place: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise JobError([f"{place}: expected an object"])
+    return value
 
 
 def _signed(properties: Mapping[str, object], payload: str | None) -> Signed | None:

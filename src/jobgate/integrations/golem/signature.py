@@ -40,7 +40,7 @@ def read_certificates(raw: bytes) -> list[x509.Certificate]:
         if b"-----BEGIN" in raw:
             return x509.load_pem_x509_certificates(raw)
         return [x509.load_der_x509_certificate(raw)]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise SignatureError("no X.509 certificate") from None
 
 
@@ -60,24 +60,37 @@ def verify(signed: Signed, anchors: Sequence[x509.Certificate], now: datetime) -
         now: When the chain has to be valid.
 
     Returns:
-        The ids of the chain's certificates, the signer's first.
+        The ids of the chain's certificates, the signer's first. ECDSA has two signatures of everything,
+        so anybody can give a certificate another id: one that is kept is named as it is kept.
 
     Raises:
         SignatureError: The signature or the chain is not good.
         DocumentError: A part of it is no base64.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     signature = decode_base64(signed.signature, "signature")
     chain = read_certificates(decode_base64(signed.certificate, "certificate"))
-    leaf = _leaf(chain)
-    path = _path(leaf, [link for link in chain if link != leaf], anchors, now)
-    _check(leaf, signature, signed)
-    return [certificate_id(link) for link in path]
+    if len(chain) > _MAX_CHAIN:
+        raise SignatureError(f"more than {_MAX_CHAIN} certificates")
+    chain = list(dict.fromkeys(chain))
+    try:
+        leaf = _leaf(chain)
+        path = _path(leaf, [link for link in chain if link != leaf], anchors, now)
+        _check(leaf, signature, signed)
+    except SignatureError:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # names and keys are read when they are asked for
+        raise SignatureError("a certificate cannot be read") from None
+    kept = {anchor.tbs_certificate_bytes: anchor for anchor in anchors}
+    return [certificate_id(kept.get(link.tbs_certificate_bytes, link)) for link in path]
 
 
 def _leaf(chain: list[x509.Certificate]) -> x509.Certificate:
     """The certificate that issued none of the others, wherever it stands."""
-    if len(chain) > _MAX_CHAIN:
-        raise SignatureError(f"more than {_MAX_CHAIN} certificates")
+    # cryptography before 49 tries every order of issuers of one name: a few are enough for hours.
+    if len({link.subject for link in chain}) != len(chain):
+        raise SignatureError("the certificates are no chain: two have one name")
     leaves = [
         link for link in chain if not any(other.issuer == link.subject and other != link for other in chain)
     ]
