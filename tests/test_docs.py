@@ -1,11 +1,18 @@
-"""What the documents name is there: tests, files, links."""
+"""What the documents name is there: tests, files, links, and every key of the configuration."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from jobgate.config.convert import read_table
+from jobgate.config.job_table import JobTable
+from jobgate.config.load import load_text
+from jobgate.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -47,3 +54,39 @@ def test_threat_model_names_tests() -> None:
 
 def test_missing_test_is_found() -> None:
     assert named_tests("shown by `test_that_nobody_wrote`") - TESTS == {"test_that_nobody_wrote"}
+
+
+def configuration_blocks() -> list[str]:
+    """The TOML of docs/configuration.md: the tables of a node, then a job."""
+    return re.findall(r"```toml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
+
+
+def keys_of(block: str) -> list[str]:
+    """Tables and keys of a block, those that are commented out included."""
+    return re.findall(r"^(?:# )?(\[+\w+\]+|\w+(?= = ))", block, re.MULTILINE)
+
+
+def test_configuration_page_has_every_table_and_key() -> None:
+    node, job = map(keys_of, configuration_blocks())
+    expected = {f"[{table.name}]" for table in fields(Settings) if table.name != "jobs"}
+    for table in fields(Settings):
+        value = getattr(Settings(), table.name)
+        if is_dataclass(value):
+            expected |= {field.name for field in fields(value)}
+    assert set(node) == expected
+    assert sorted(job) == sorted(["[[job]]", *(field.name for field in fields(JobTable))])
+
+
+def test_configuration_page_tells_the_defaults() -> None:
+    node, job = configuration_blocks()
+    settings = load_text(node + job)
+    assert replace(settings, jobs=()) == Settings()
+    said = tomllib.loads(job)["job"][0]
+    required = {"id", "network", "domains", "listen"}
+    table, problems, _ = read_table(JobTable, {key: said[key] for key in said if key not in required})
+    assert (table, problems) == (JobTable(), [])
+
+
+def test_readme_leads_to_every_page() -> None:
+    linked = {(ROOT / link).resolve() for link in links_of((ROOT / "README.md").read_text())}
+    assert set(PAGES) - linked == {ROOT / "README.md"}
