@@ -1,7 +1,8 @@
-"""What the documents name is there: tests, files, links, and every key of the configuration."""
+"""What the documents name is there, and what there is they tell: tests, files, pages, keys, reasons."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import fields, is_dataclass, replace
@@ -10,9 +11,17 @@ from pathlib import Path
 import pytest
 
 from jobgate.config.convert import read_table
+from jobgate.config.host import Name
 from jobgate.config.job_table import JobTable
 from jobgate.config.load import load_text
 from jobgate.config.settings import Settings
+from jobgate.proxy.decision import Kind, Target
+from jobgate.proxy.errors import Reason
+from jobgate.proxy.exchange import Exchange
+from jobgate.proxy.journal import Journal
+from jobgate.proxy.records import close_line, decision_line, ready_line
+from jobgate.proxy.replies import status_of
+from jobgate.proxy.usage import Usage
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -90,3 +99,55 @@ def test_configuration_page_tells_the_defaults() -> None:
 def test_readme_leads_to_every_page() -> None:
     linked = {(ROOT / link).resolve() for link in links_of((ROOT / "README.md").read_text())}
     assert set(PAGES) - linked == {ROOT / "README.md"}
+
+
+def table_below(heading: str) -> list[list[str]]:
+    """The cells of the first table of a section of docs/behavior.md."""
+    section = (ROOT / "docs/behavior.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows[1:]]
+
+
+def words_of(cell: str) -> list[str]:
+    """The words in code marks of a cell."""
+    return re.findall(r"`([a-z0-9_-]+)`", cell)
+
+
+def status_text(reason: Reason) -> str:
+    """The status of a reason; a dash where it only ends what was answered."""
+    try:
+        return str(status_of(reason))
+    except KeyError:
+        return "\N{EN DASH}"
+
+
+def test_table_of_refusals_has_every_reason_and_its_status() -> None:
+    told = {
+        (word, status)
+        for reasons, statuses, _ in table_below("Refusals")
+        for word in words_of(reasons)
+        for status in statuses.split(", ")
+    }
+    assert told == {(reason.token, status_text(reason)) for reason in Reason}
+
+
+def test_table_of_the_log_has_every_key_of_its_lines() -> None:
+    target = Target(Kind.CONNECT, Name("www.example.com"), 443)
+    exchange = Exchange("job", "127.0.0.1:1", Usage(), Journal(), lambda: 0.0)
+    exchange.target, exchange.server_name, exchange.ech = target, Name("example.com"), True
+    exchange.would_refuse = exchange.would_end = Reason.SNI
+    exchange.dropped = ("192.0.2.1",)
+    lines = {
+        "decision": decision_line("", exchange),
+        "close": close_line("", exchange),
+        "ready": ready_line("", {}, {}),
+    }
+    written = {(kind, key) for kind, line in lines.items() for key in json.loads(line)}
+    rows = table_below("Log")
+    told = {
+        (kind, word)
+        for keys, kinds, _ in rows
+        for kind in (lines if kinds == "all" else kinds.split(", "))
+        for word in words_of(keys)
+    }
+    assert told == written
