@@ -1,17 +1,35 @@
-"""What the documents name is there: tests, files, links."""
+"""What the documents name is there, and what there is they tell: tests, files, pages, keys, reasons."""
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from jobgate.config.convert import read_table
+from jobgate.config.host import Name
+from jobgate.config.job_table import JobTable
+from jobgate.config.load import load_text
+from jobgate.config.settings import Settings
+from jobgate.proxy.decision import Kind, Target
+from jobgate.proxy.errors import Reason
+from jobgate.proxy.exchange import Exchange
+from jobgate.proxy.journal import Journal
+from jobgate.proxy.records import close_line, decision_line, ready_line
+from jobgate.proxy.replies import status_of
+from jobgate.proxy.usage import Usage
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
 
+#: What a gateway adds to its ready line.
+BESIDES = ("control", "metrics", "proxy", "workers", "max_connections")
 MODULES = sorted((ROOT / "tests").rglob("test_*.py"))
 TESTS = {path.stem for path in MODULES} | {
     name for path in MODULES for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
@@ -47,3 +65,91 @@ def test_threat_model_names_tests() -> None:
 
 def test_missing_test_is_found() -> None:
     assert named_tests("shown by `test_that_nobody_wrote`") - TESTS == {"test_that_nobody_wrote"}
+
+
+def configuration_blocks() -> list[str]:
+    """The TOML of docs/configuration.md: the tables of a node, then a job."""
+    return re.findall(r"```toml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
+
+
+def keys_of(block: str) -> list[str]:
+    """Tables and keys of a block, those that are commented out included."""
+    return re.findall(r"^(?:# )?(\[+\w+\]+|\w+(?= = ))", block, re.MULTILINE)
+
+
+def test_configuration_page_has_every_table_and_key() -> None:
+    node, job = map(keys_of, configuration_blocks())
+    expected = {f"[{table.name}]" for table in fields(Settings) if table.name != "jobs"}
+    for table in fields(Settings):
+        value = getattr(Settings(), table.name)
+        if is_dataclass(value):
+            expected |= {field.name for field in fields(value)}
+    assert set(node) == expected
+    assert sorted(job) == sorted(["[[job]]", *(field.name for field in fields(JobTable))])
+
+
+def test_configuration_page_tells_the_defaults() -> None:
+    node, job = configuration_blocks()
+    settings = load_text(node + job)
+    assert replace(settings, jobs=()) == Settings()
+    said = tomllib.loads(job)["job"][0]
+    required = {"id", "network", "domains", "listen"}
+    table, problems, _ = read_table(JobTable, {key: said[key] for key in said if key not in required})
+    assert (table, problems) == (JobTable(), [])
+
+
+def test_readme_leads_to_every_page() -> None:
+    linked = {(ROOT / link).resolve() for link in links_of((ROOT / "README.md").read_text())}
+    assert set(PAGES) - linked == {ROOT / "README.md"}
+
+
+def table_below(heading: str) -> list[list[str]]:
+    """The cells of the first table of a section of docs/behavior.md."""
+    section = (ROOT / "docs/behavior.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows[1:]]
+
+
+def words_of(cell: str) -> list[str]:
+    """The words in code marks of a cell."""
+    return re.findall(r"`([a-z0-9_-]+)`", cell)
+
+
+def status_text(reason: Reason) -> str:
+    """The status of a reason; a dash where it only ends what was answered."""
+    try:
+        return str(status_of(reason))
+    except KeyError:
+        return "\N{EN DASH}"
+
+
+def test_table_of_refusals_has_every_reason_and_its_status() -> None:
+    told = {
+        (word, status)
+        for reasons, statuses, _ in table_below("Refusals")
+        for word in words_of(reasons)
+        for status in statuses.split(", ")
+    }
+    assert told == {(reason.token, status_text(reason)) for reason in Reason}
+
+
+def test_table_of_the_log_has_every_key_of_its_lines() -> None:
+    target = Target(Kind.CONNECT, Name("www.example.com"), 443)
+    exchange = Exchange("job", "127.0.0.1:1", Usage(), Journal(), lambda: 0.0)
+    exchange.target, exchange.server_name, exchange.ech = target, Name("example.com"), True
+    exchange.would_refuse = exchange.would_end = Reason.SNI
+    exchange.dropped = ("192.0.2.1",)
+    lines = {
+        "decision": decision_line("", exchange),
+        "close": close_line("", exchange),
+        "ready": ready_line("", {}, dict.fromkeys(BESIDES, "")),
+    }
+    written = {(kind, key) for kind, line in lines.items() for key in json.loads(line)}
+    rows = table_below("Log")
+    told = {
+        (kind, word)
+        for keys, kinds, _ in rows
+        for kind in (lines if kinds == "all" else kinds.split(", "))
+        for word in words_of(keys)
+    }
+    assert told == written

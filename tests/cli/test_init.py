@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -22,6 +23,22 @@ def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> N
 def test_help_of_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call([name, "--help"]) == 0
     assert f"Example: jobgate {name}" in capsys.readouterr().out.replace('eval "$(', "")
+
+
+def subcommands() -> list[tuple[str, str]]:
+    """Every command below another one."""
+    context = click.Context(cli)
+    groups = ((name, cli.get_command(context, name)) for name in COMMANDS)
+    return [(name, sub) for name, group in groups if isinstance(group, click.Group) for sub in group.commands]
+
+
+@pytest.mark.parametrize("words", subcommands(), ids=" ".join)
+def test_help_of_every_subcommand_has_an_example(
+    words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call([*words, "--help"]) == 0
+    example = capsys.readouterr().out.partition("Example: ")[2]
+    assert f"jobgate {' '.join(words)}" in " ".join(example.split())
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,18 @@ def test_job_of_the_file_is_changed_there(run: Run) -> None:
     assert err == 'jobgate: Job "filed" is in the configuration file: change it there and reload.\n'
 
 
+def test_address_and_token_of_the_environment_are_not_a_jobs(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = added(run, "elsewhere")
+    monkeypatch.setenv("JOBGATE_LISTEN", "0.0.0.0:3128")
+    monkeypatch.setenv("JOBGATE_TOKEN", "of-another-job")
+    code, out, err = run("set", "elsewhere", "--rate", "1MB", "--json")
+    assert (code, err) == (0, "")
+    after = json.loads(out)
+    assert (settings(after)["listen"], after["has_token"]) == (settings(before)["listen"], False)
+
+
 def test_options_come_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBGATE_DOMAIN", "x.test,y.test")
     monkeypatch.setenv("JOBGATE_RATE_UP", "3MB")

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from jobgate.cli.options import JobOptions, Words, load_settings, settings_with_job
+from jobgate.cli.options import (
+    JobOptions,
+    Words,
+    job_options,
+    load_settings,
+    network_option,
+    settings_with_job,
+)
 from jobgate.config.load import load_text
 from jobgate.config.policy import Mode, Network, Tls
 from jobgate.config.settings import JobSettings, Settings
@@ -186,3 +194,44 @@ def test_report_means_http_without_any_list() -> None:
 def test_quotas(options: JobOptions, quotas: tuple[int, int]) -> None:
     job = job_of(options, f"{ONE_JOB}max_bytes_up = 5\nmax_bytes_down = 7\n", "train")
     assert (job.max_bytes_up, job.max_bytes_down) == quotas
+
+
+def gathered(args: list[str], *, network: bool) -> JobOptions:
+    """What a command with the options of a job is handed for these words."""
+    found: list[JobOptions] = []
+
+    @job_options
+    @click.argument("rest")
+    def note(options: JobOptions, rest: str) -> None:
+        assert rest == "rest"
+        found.append(options)
+
+    command = click.command()(network_option(note) if network else note)
+    result = CliRunner().invoke(command, [*args, "rest"], catch_exceptions=False)
+    assert (result.exit_code, result.output) == (0, "")
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("", JobOptions()),
+        ("--domain a.example --domain b.example", JobOptions(domains=("a.example", "b.example"))),
+        ("--deny a.example --tls any", JobOptions(deny=("a.example",), tls="any")),
+        (
+            "--rate 1MB --rate-up 2MB --rate-down 3MB",
+            JobOptions(rate="1MB", rate_up="2MB", rate_down="3MB"),
+        ),
+        (
+            "--max-bytes-up 1 --max-bytes-down 2 --report",
+            JobOptions(max_bytes_up=1, max_bytes_down=2, report=True),
+        ),
+    ],
+    ids=["nothing", "domains", "deny and tls", "rates", "quotas and report"],
+)
+def test_options_of_a_job_come_as_one_value(words: str, options: JobOptions) -> None:
+    assert gathered(words.split(), network=False) == options
+
+
+def test_network_is_one_of_them_where_a_command_has_it() -> None:
+    assert gathered(["--network", "full"], network=True) == JobOptions(network="full")

@@ -65,6 +65,16 @@ async def test_ready_says_where_each_job_listens(file: File) -> None:
         service.connected().close()
 
 
+async def test_ready_says_how_many_connections_the_descriptors_allow(file: File) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (656, before[1]))
+    try:
+        async with running(file.service(job())) as service:
+            assert service.besides["max_connections"] == 100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 async def test_sigterm_lets_a_tunnel_finish(file: File) -> None:
     async with echo_origin() as port, running(file.service(job(domain=f"origin.test:{port}"))) as service:
         async with service.tunnel(f"origin.test:{port}") as (reader, writer):

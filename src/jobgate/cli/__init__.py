@@ -24,7 +24,7 @@ COMMANDS = {
     "learn": "Run one command and print the smallest policy it needs.",
     "sidecar": "Serve one job from beside it: same namespace or same pod.",
     "lockdown": "Let only the gate out of a network namespace that the job shares.",
-    "serve": "Serve the jobs of a configuration file, each on its own listener.",
+    "serve": "Serve many jobs: of a file, and those that the control API adds.",
     "bacalhau": "Serve one job in the place of Bacalhau's http-gateway container.",
     "check": "Explain whether a job may reach a URL, and why.",
     "env": "Print the variables that a job needs to find its gate.",

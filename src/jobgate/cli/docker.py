@@ -31,15 +31,13 @@ from .env import as_docker
 from .options import (
     JobOptions,
     config_option,
+    job_options,
     load_settings,
     log_option,
     loop_option,
-    quota_options,
-    rate_options,
-    report_option,
-    rule_options,
+    network_option,
     settings_with_job,
-    tls_option,
+    summary_option,
 )
 from .run import JOB_ID, alone, show_summary
 
@@ -63,20 +61,10 @@ def command() -> None:
     context_settings={"allow_interspersed_args": False, "auto_envvar_prefix": "JOBGATE"},
     options_metavar="[OPTIONS] --",
 )
-@click.option(
-    "--network",
-    type=click.Choice([network.value for network in Network]),
-    help="none: no network (the default); http: only to the domains (implied by --domain); full: unfiltered.",
-)
-@rule_options
-@rate_options
-@tls_option
-@quota_options
-@report_option
+@network_option
+@job_options
 @config_option
-@click.option(
-    "--summary/--no-summary", default=True, show_default=True, help="Report traffic and refusals at the end."
-)
+@summary_option
 @log_option
 @click.option(
     "--engine",
@@ -97,16 +85,7 @@ def command() -> None:
     "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[DOCKER OPTIONS] IMAGE [CMD]..."
 )
 def run_command(
-    network: str | None,
-    domains: tuple[str, ...],
-    deny: tuple[str, ...],
-    rate: str | None,
-    rate_up: str | None,
-    rate_down: str | None,
-    tls: str | None,
-    max_bytes_up: int | None,
-    max_bytes_down: int | None,
-    report: bool,
+    options: JobOptions,
     config: str | None,
     summary: bool,
     log: str | None,
@@ -120,9 +99,6 @@ def run_command(
     What follows -- is what would follow `docker run`. Options that would undo the isolation
     are refused. The container is removed at the end, and the exit code is that of docker run.
     """
-    options = JobOptions(
-        network, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
-    )
     settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
     if log == "-":
         raise click.UsageError("--log: standard output belongs to the job: name a file")

@@ -35,7 +35,14 @@ json_option = click.option(
 
 
 _SETTINGS = (
-    click.option("--listen", metavar="ADDRESS", help="The job's own listener: IP:PORT, or unix:/path."),
+    # Not of the environment: JOBGATE_LISTEN is the gate's own address, which its image sets, and
+    # JOBGATE_TOKEN the token that `env` is told.
+    click.option(
+        "--listen",
+        metavar="ADDRESS",
+        allow_from_autoenv=False,
+        help="The job's own listener: IP:PORT, or unix:/path.",
+    ),
     click.option(
         "--client",
         "clients",
@@ -44,7 +51,12 @@ _SETTINGS = (
         type=Words(),
         help="A source network that is this job, on the shared listeners. Repeatable.",
     ),
-    click.option("--token", is_flag=True, help="Have the gateway make a token, and print it this once."),
+    click.option(
+        "--token",
+        is_flag=True,
+        allow_from_autoenv=False,
+        help="Have the gateway make a token, and print it this once.",
+    ),
     click.option("--expires", metavar="TIME", help="When the job ends: 2027-01-01T00:00:00Z."),
     click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="For you. Repeatable."),
     click.option("--max-bytes-up", type=int, metavar="BYTES", help="Quota of uploads; 0 is none."),

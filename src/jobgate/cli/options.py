@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import TypeVar
 
 import click
@@ -19,6 +20,7 @@ from jobgate.config.rules import NO_RULES, RuleErrors, RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings, Settings
 
 Command = TypeVar("Command", bound=Callable[..., object])
+Outcome = TypeVar("Outcome")
 
 
 class Words(click.types.StringParamType):
@@ -124,6 +126,52 @@ def report_option(command: Command) -> Command:
         is_flag=True,
         help="Let what the domains would refuse pass, and log it; deny lists and addresses stay enforced.",
     )(command)
+
+
+def network_option(command: Command) -> Command:
+    """``--network``."""
+    return click.option(
+        "--network",
+        type=click.Choice([network.value for network in Network]),
+        help="none: no network (the default); http: only to the domains (implied by --domain); "
+        "full: unfiltered.",
+    )(command)
+
+
+def summary_option(command: Command) -> Command:
+    """``--summary`` and ``--no-summary``."""
+    return click.option(
+        "--summary/--no-summary",
+        default=True,
+        show_default=True,
+        help="Report traffic and refusals at the end.",
+    )(command)
+
+
+def job_options(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """``--domain`` to ``--report``: the command gets them, and its ``--network``, as one ``options``."""
+
+    @wraps(command)
+    def gathering(
+        *,
+        network: str | None = None,
+        domains: tuple[str, ...],
+        deny: tuple[str, ...],
+        rate: str | None,
+        rate_up: str | None,
+        rate_down: str | None,
+        tls: str | None,
+        max_bytes_up: int | None,
+        max_bytes_down: int | None,
+        report: bool,
+        **others: object,
+    ) -> Outcome:
+        options = JobOptions(
+            network, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
+        )
+        return command(options=options, **others)
+
+    return rule_options(rate_options(tls_option(quota_options(report_option(gathering)))))
 
 
 def load_settings(path: str | None) -> Settings:

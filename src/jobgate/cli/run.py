@@ -21,15 +21,13 @@ from jobgate.launch.summary import render
 from .options import (
     JobOptions,
     config_option,
+    job_options,
     load_settings,
     log_option,
     loop_option,
-    quota_options,
-    rate_options,
-    report_option,
-    rule_options,
+    network_option,
     settings_with_job,
-    tls_option,
+    summary_option,
 )
 
 if TYPE_CHECKING:
@@ -46,20 +44,10 @@ ROOT_WARNING = (
     epilog="Example: jobgate run --domain .example.com -- curl https://www.example.com/",
     context_settings={"allow_interspersed_args": False},
 )
-@click.option(
-    "--network",
-    type=click.Choice([network.value for network in Network]),
-    help="none: no network (the default); http: only to the domains (implied by --domain); full: unfiltered.",
-)
-@rule_options
-@rate_options
-@tls_option
-@quota_options
-@report_option
+@network_option
+@job_options
 @config_option
-@click.option(
-    "--summary/--no-summary", default=True, show_default=True, help="Report traffic and refusals at the end."
-)
+@summary_option
 @log_option
 @click.option(
     "--keep-run", is_flag=True, help="Leave /run, with the sockets of services, in sight of the job."
@@ -67,16 +55,7 @@ ROOT_WARNING = (
 @loop_option
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD [ARG]...")
 def command(
-    network: str | None,
-    domains: tuple[str, ...],
-    deny: tuple[str, ...],
-    rate: str | None,
-    rate_up: str | None,
-    rate_down: str | None,
-    tls: str | None,
-    max_bytes_up: int | None,
-    max_bytes_down: int | None,
-    report: bool,
+    options: JobOptions,
     config: str | None,
     summary: bool,
     log: str | None,
@@ -92,9 +71,6 @@ def command(
 
     run isolates the network: not files, not the home directory, not sockets outside /run.
     """
-    options = JobOptions(
-        network, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
-    )
     settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
     (job,) = settings.jobs
     if log == "-":

@@ -16,15 +16,11 @@ from jobgate.gateway.service import Service
 from .options import (
     JobOptions,
     config_option,
+    job_options,
     load_settings,
     log_option,
     loop_option,
-    quota_options,
-    rate_options,
-    report_option,
-    rule_options,
     settings_with_job,
-    tls_option,
 )
 from .running import run_until_stopped
 
@@ -91,27 +87,15 @@ def require_isolation(
 )
 @click.option("--job", metavar="ID", default="job", show_default=True, help="The job's name in the log.")
 @config_option
-@rule_options
-@rate_options
-@tls_option
-@quota_options
-@report_option
+@job_options
 @log_option
 @click.option("--advisory", is_flag=True, help="Serve although the job could go around the gate.")
 @loop_option
 def command(
+    options: JobOptions,
     listen: str | None,
     job: str,
     config: str | None,
-    domains: tuple[str, ...],
-    deny: tuple[str, ...],
-    rate: str | None,
-    rate_up: str | None,
-    rate_down: str | None,
-    tls: str | None,
-    max_bytes_up: int | None,
-    max_bytes_down: int | None,
-    report: bool,
     log: str | None,
     advisory: bool,
     loop: str,
@@ -122,9 +106,6 @@ def command(
     to anything but itself, the job could go around the gate: sidecar then refuses to
     start, unless `jobgate lockdown` has closed it or --advisory is given.
     """
-    options = JobOptions(
-        None, domains, deny, rate, rate_up, rate_down, tls, max_bytes_up, max_bytes_down, report
-    )
     settings = settings_with_job(load_settings(config), options, job_id=job, listen=listen_option(listen))
     (served,) = settings.jobs
     if served.policy.network is not Network.HTTP:

@@ -153,7 +153,9 @@ async def serve(service: Service, surroundings: Surroundings, journal: Journal) 
         async with contextlib.AsyncExitStack() as until_over:
             for work in reloading(service, registry, surroundings, reload):
                 await until_over.enter_async_context(background(work))
-            surroundings.ready(registry.roster.listening(), places)
+            surroundings.ready(
+                registry.roster.listening(), {**places, "max_connections": gate.max_connections}
+            )
             await succession.confirm()
             await until_over.enter_async_context(background(succession.wait(stop.over.set)))
             await stop.over.wait()
