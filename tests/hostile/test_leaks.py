@@ -18,7 +18,7 @@ from support.scale import SCALE, TIMEOUT_S
 CONNECTIONS = 1000 * SCALE
 AT_ONCE = 100
 #: Short, for what waits for them, yet long enough for a loaded machine; more under more load.
-DEADLINE_S = 1.5 if SCALE == 1 else 5.0
+DEADLINE_S = 3.0 if SCALE == 1 else 5.0
 TIMEOUTS = "\n".join(
     f"{name} = {DEADLINE_S}"
     for name in ("head_s", "keepalive_s", "dial_s", "hello_s", "upstream_response_s", "half_closed_s")
