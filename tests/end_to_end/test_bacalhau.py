@@ -273,11 +273,12 @@ def test_kill_of_the_gateway_ends_the_network_and_leaves_nothing(docker: Engine)
 
 def test_cleanup_during_a_job_leaves_nothing(docker: Engine) -> None:
     with execution(docker, [ORIGIN]) as job:
-        running = docker.client(
-            "run", *job.labels, *job.variables, f"--network={job.name}-network", BASE_IMAGE, "sleep", "600"
-        )
+        network = f"--network={job.name}-network"
+        command = ["sh", "-c", "echo up; exec sleep 600"]
+        running = docker.client("run", *job.labels, *job.variables, network, BASE_IMAGE, *command)
         with running:
-            docker.docker("wait", "--help")  # the client is busy once with the same engine
+            assert running.stdout is not None
+            assert running.stdout.readline() == "up\n"
             destroy(docker, job.labels[2].rpartition("=")[2])
             running.communicate(timeout=60)
     assert leftovers(docker) == ""
