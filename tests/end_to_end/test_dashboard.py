@@ -439,7 +439,7 @@ def test_theme_follows_the_system_and_the_switch(
 
 
 @pytest.mark.parametrize("place", ["#/", "#/jobs/train-42", "#/decisions", "#/refused"])
-@pytest.mark.parametrize("width", [390, 768, 1000, 1321, 1440])
+@pytest.mark.parametrize("width", [390, 768, 1000, 1241, 1321, 1440])
 def test_no_page_is_wider_than_the_screen(
     chromium: Browser, world: World, shoot: Shoot, place: str, width: int
 ) -> None:
