@@ -39,6 +39,8 @@ deny = [{deny}]
 "p.test" = ["127.0.0.1"]
 [timeouts]
 head_s = {head_s}
+[limits]
+requests_per_s_per_job = 0
 {jobs}
 """
 OWN = """
