@@ -90,7 +90,7 @@ class Gate(Alone):
         self.reception = Reception(self)
         self._take(settings)
         self._loop = asyncio.get_running_loop()
-        self._pacer = Pacer(self._loop.time, self._loop.call_at, shared_ticks=SHARED_TICKS)
+        self._pacer = Pacer(time.monotonic, self._loop.call_at, shared_ticks=SHARED_TICKS)
         self._commons = Commons(
             memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),
             self._pacer,

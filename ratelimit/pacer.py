@@ -8,7 +8,8 @@ that lose nothing by it wait for a tick that more of them share: a wake-up costs
 as the grants that it brings.
 
 No event loop is known here: the clock and ``call_at`` are parameters
-(``loop.time``, ``loop.call_at``).
+(``time.monotonic``, ``loop.call_at``: the clock of uvloop moves in whole ticks, and the tokens
+of one could leave just before the next).
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from itertools import pairwise
 
 import pytest
 
 from jobgate.config.load import load_text
 from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
+from jobgate.ratelimit.pacer import TICKS_PER_S
 from support.client import Client
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, connect, head, ok
@@ -47,6 +49,16 @@ async def empty_gate() -> AsyncIterator[Gate]:
 async def tunnel(client: Client, port: int) -> None:
     """Open a tunnel."""
     assert (await client.request(connect(f"ok.test:{port}"), "CONNECT")).status == 200
+
+
+# --- time
+
+
+async def test_rate_is_counted_by_a_clock_finer_than_the_ticks_of_the_loop() -> None:
+    """A clock in steps of a tick lets a tick's tokens leave twice within the time of one burst."""
+    async with empty_gate() as gate:
+        seen = {gate._pacer.clock() for _ in range(10_000)}
+        assert min(after - before for before, after in pairwise(sorted(seen))) < 0.1 / TICKS_PER_S
 
 
 # --- caps
