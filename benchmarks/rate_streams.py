@@ -86,6 +86,7 @@ class _Open:
     """A stream that runs."""
 
     stream: Stream
+    client: socket.socket
     arrivals: Arrivals
     received: int = 0
     sent: int = 0
@@ -172,15 +173,20 @@ class Traffic:
         return sock
 
     def _start(self, number: int, client: socket.socket) -> None:
-        """Ask for the stream; it begins to flow."""
+        """Ask for the stream.
+
+        A download begins to flow. An upload does when the origin has read its head: what comes before
+        the origin looks for it has no time of its own, and all of it would be dated when it looks.
+        """
         stream = self.streams[number]
-        opened = _Open(stream, self._groups.setdefault(stream.group, Arrivals()))
+        opened = _Open(stream, client, self._groups.setdefault(stream.group, Arrivals()))
         self._open.append(opened)
         authority = f"{stream.host}:{ORIGIN_PORT}"
         target = f"/{number}" if stream.connect else f"http://{authority}/{number}"
         method, length = ("PUT", f"Content-Length: {_CONTENT_BYTES}\r\n") if stream.up else ("GET", "")
         client.sendall(f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\n{length}\r\n".encode())
-        self._flow(client, opened, sends=stream.up)
+        if not stream.up:
+            self._flow(client, opened, sends=False)
 
     def _accept(self, listener: socket.socket) -> None:
         sock, _ = listener.accept()
@@ -198,7 +204,9 @@ class Traffic:
             return
         sock.recv(end + len(_HEAD_END))
         opened = self._open[int(head.split(b" ")[1].lstrip(b"/"))]
-        if not opened.stream.up:
+        if opened.stream.up:
+            self._flow(opened.client, opened, sends=True)
+        else:
             sock.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n")
         self._flow(sock, opened, sends=not opened.stream.up)
 
