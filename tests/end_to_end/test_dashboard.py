@@ -322,7 +322,7 @@ def test_job_of_the_file_gets_a_line_to_copy(chromium: Browser, world: World) ->
         page.wait_for_selector("dialog >> text=jobgate reload")
         assert page.locator("dialog >> text=Apply").count() == 0
         page.click("dialog >> text=Cancel")
-        assert page.locator("dialog").count() == 0
+        page.locator("dialog").wait_for(state="detached")
 
 
 # --- decisions

@@ -18,12 +18,15 @@ from pathlib import Path
 
 import pytest
 
+from jobgate.ratelimit.supply import BULK_BYTES
 from support.gate_process import GateProcess, gate_process, job, node, raise_descriptor_limit
 from support.messages import absolute, connect
 from support.tls import hello_for
 
 PEERS = 1000
 KIB = 1024
+#: Without a rate: a connection, and the largest piece, of which the other side took nothing.
+UNTAKEN = 24 * KIB + BULK_BYTES
 DEADLINES = ("head_s", "hello_s", "upstream_response_s", "tunnel_idle_s", "half_closed_s")
 
 
@@ -50,7 +53,7 @@ class Kind:
     origin_drips: bool = False
     fin: bool = False
     tls: str = "any"
-    deadline_s: float = 2.0
+    deadline_s: float = 4.0
 
 
 def tunnel(port: int) -> bytes:
@@ -76,14 +79,14 @@ KINDS = {
     "tunnels-without-a-byte": Kind(tunnel, "idle", 24 * KIB),
     "half-closed-tunnels": Kind(tunnel, "idle", 24 * KIB, fin=True),
     "clients-that-never-read": Kind(
-        tunnel, "idle", 160 * KIB, drip=bytes(64 * KIB), origin_drips=True, deadline_s=3.0
+        tunnel, "idle", UNTAKEN, drip=bytes(64 * KIB), origin_drips=True, deadline_s=6.0
     ),
     "origins-that-never-answer": Kind(get, "upstream-timeout", 24 * KIB),
     "origins-that-answer-byte-by-byte": Kind(
         get, "upstream-timeout", 24 * KIB, opening=b"HTTP/1.1 200 OK\r\nX: ", drip=b"a", origin_drips=True
     ),
     "origins-that-never-read": Kind(
-        endless_upload, "upstream-timeout", 160 * KIB, drip=bytes(64 * KIB), deadline_s=3.0
+        endless_upload, "upstream-timeout", UNTAKEN, drip=bytes(64 * KIB), deadline_s=6.0
     ),
 }
 
