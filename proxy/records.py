@@ -21,6 +21,7 @@ from jobgate.config.host import Host, host_text
 from .errors import Reason
 
 if TYPE_CHECKING:
+    from .decision import Target
     from .exchange import Exchange
 
 MAX_VALUE_CHARS = 300
@@ -29,8 +30,14 @@ MAX_VALUE_CHARS = 300
 
 def timestamp(now: float) -> str:
     """Seconds since the epoch as ``2026-11-20T13:25:07.123Z``."""
-    second, microseconds = divmod(round(now * 1e6), 1_000_000)
-    return f"{_second(second)}.{microseconds // 1000:03d}Z"
+    return _timestamp(round(now * 1e6) // 1000)
+
+
+# Many lines of a busy gate have the same one.
+@lru_cache(maxsize=4)
+def _timestamp(milliseconds: int) -> str:
+    second, rest = divmod(milliseconds, 1000)
+    return f"{_second(second)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=4)
@@ -51,18 +58,11 @@ def decision_line(ts: str, exchange: Exchange) -> bytes:
     that no job may reach.
     """
     e = exchange
-    kind, host, port = (None, None, None) if e.target is None else e.target
-    reason, verdict, extra = e.refused, "deny", ""
-    if reason is None:
-        reason, verdict = e.would_refuse, "allow"
-        extra = "" if reason is None else ',"would":"deny"'
-    if e.dropped:
-        extra += f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}'
+    decided = _decided(e.target, e.method, e.refused, e.would_refuse, e.rule)
+    extra = f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}' if e.dropped else ""
     return (
         f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(e.id)},"job":{_known(e.job_id)},'
-        f'"client":{_text(e.client)},"kind":{_known(kind)},"method":{_known(e.method or None)},'
-        f'"host":{_host(host)},"port":{"null" if port is None else port},"decision":"{verdict}",'
-        f'"reason":{_reason(reason)},"rule":{_known(e.rule)}{extra}}}\n'
+        f'"client":{_text(e.client)},{decided}{extra}}}\n'
     ).encode("ascii")
 
 
@@ -75,18 +75,18 @@ def close_line(ts: str, exchange: Exchange) -> bytes:
     closed after it, were the policy not in report mode.
     """
     e = exchange
-    is_other = e.server_name is not None and e.target is not None and e.server_name != e.target.host
-    extra = f',"sni":{_host(e.server_name)}' if is_other else ""
+    extra = ""
+    if e.server_name is not None and e.target is not None and e.server_name != e.target.host:
+        extra = f',"sni":{_host(e.server_name)}'
     if e.ech:
         extra += ',"ech":true'
     if e.would_end is not None:
         extra += f',"would":{_reason(e.would_end)}'
     return (
         f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(e.id)},"job":{_known(e.job_id)},'
-        f'"address":{_known(e.address)},"status":{"null" if e.status is None else e.status},'
-        f'"reason":{_reason(e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
-        f'"duration_s":{e.duration_s:.6f},"dns_s":{e.dns_s:.6f},"connect_s":{e.connect_s:.6f},'
-        f'"wait_up_s":{e.wait_up_s:.6f},"wait_down_s":{e.wait_down_s:.6f}{extra}}}\n'
+        f'{_ended(e.address, e.status, e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
+        f'"duration_s":{e.duration_s:.6f},"dns_s":{_seconds(e.dns_s)},"connect_s":{_seconds(e.connect_s)},'
+        f'"wait_up_s":{_seconds(e.wait_up_s)},"wait_down_s":{_seconds(e.wait_down_s)}{extra}}}\n'
     ).encode("ascii")
 
 
@@ -107,6 +107,32 @@ def event_line(ts: str, event: str, fields: Mapping[str, object]) -> bytes:
     return (json.dumps(record, separators=(",", ":")) + "\n").encode("ascii")
 
 
+# Jobs ask for few things again and again, and most end alike.
+@lru_cache(maxsize=1024)
+def _decided(
+    target: Target | None, method: str, refused: Reason | None, would: Reason | None, rule: str | None
+) -> str:
+    """Write what was asked for and what was decided about it."""
+    kind, host, port = (None, None, None) if target is None else target
+    reason, verdict, extra = refused, "deny", ""
+    if reason is None:
+        reason, verdict = would, "allow"
+        extra = "" if reason is None else ',"would":"deny"'
+    return (
+        f'"kind":{_text(kind)},"method":{_text(method or None)},"host":{_host(host)},'
+        f'"port":{"null" if port is None else port},"decision":"{verdict}",'
+        f'"reason":{_reason(reason)},"rule":{_text(rule)}{extra}'
+    )
+
+
+@lru_cache(maxsize=1024)
+def _ended(address: str | None, status: int | None, end: Reason | None) -> str:
+    """Write where it led and how it ended."""
+    return (
+        f'"address":{_text(address)},"status":{"null" if status is None else status},"reason":{_reason(end)}'
+    )
+
+
 def _text(value: str | None) -> str:
     if value is None:
         return "null"
@@ -117,9 +143,12 @@ def _text(value: str | None) -> str:
 _known = lru_cache(maxsize=1024)(_text)
 
 
-@lru_cache(maxsize=1024)
 def _host(host: Host | None) -> str:
     return "null" if host is None else _text(bare_host(host))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.6f}" if seconds else "0.000000"  # which most are
 
 
 def _reason(reason: Reason | None) -> str:
