@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from .sockets import accept
+from .sockets import accept, kind_of
 
 logger = logging.getLogger("jobgate")
 
@@ -30,6 +30,7 @@ class Listener:
 
     def __init__(self, sock: socket.socket, on_accept: Callable[[socket.socket, str], None]) -> None:
         self._sock = sock
+        self._kind = kind_of(sock)
         self._on_accept = on_accept
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -67,7 +68,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                sock, peer = accept(self._sock)
+                sock, peer = accept(self._sock, self._kind)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

@@ -20,8 +20,17 @@ class StreamSocket(socket.socket):
         type = socket.SocketType.type
 
 
-def accept(listener: socket.socket) -> tuple[StreamSocket, object]:
+def kind_of(sock: socket.socket) -> tuple[int, int, int]:
+    """Return family, type and protocol as plain numbers."""
+    return int(sock.family), int(sock.type), sock.proto
+
+
+def accept(listener: socket.socket, kind: tuple[int, int, int]) -> tuple[StreamSocket, object]:
     """Accept one connection, non-blocking.
+
+    Args:
+        listener: Non-blocking.
+        kind: Of it, found out once.
 
     Returns:
         The connection, and where it comes from as the kernel says it.
@@ -31,6 +40,6 @@ def accept(listener: socket.socket) -> tuple[StreamSocket, object]:
     """
     # What ``accept`` itself makes a socket of, which is not one of ours; not in typeshed.
     descriptor, peer = listener._accept()  # type: ignore[attr-defined]
-    sock = StreamSocket(listener.family, listener.type, listener.proto, fileno=descriptor)
+    sock = StreamSocket(*kind, fileno=descriptor)
     sock.setblocking(False)
     return sock, peer

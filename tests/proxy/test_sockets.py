@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobgate.proxy.sockets import StreamSocket, accept
+from jobgate.proxy.sockets import StreamSocket, accept, kind_of
 
 
 @pytest.fixture(params=[("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["ipv4", "ipv6"])
@@ -18,7 +18,7 @@ def listener(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
 
 def test_accepted_connection_is_ready_for_a_loop(listener: socket.socket) -> None:
     with socket.create_connection(listener.getsockname()[:2]) as client:
-        sock, peer = accept(listener)
+        sock, peer = accept(listener, kind_of(listener))
         with sock:
             assert peer == client.getsockname()
             assert sock.getpeername() == client.getsockname()
@@ -30,7 +30,7 @@ def test_accepted_connection_is_ready_for_a_loop(listener: socket.socket) -> Non
 
 def test_nobody_there_is_an_error(listener: socket.socket) -> None:
     with pytest.raises(BlockingIOError):
-        accept(listener)
+        accept(listener, kind_of(listener))
 
 
 def test_family_and_type_are_plain_numbers() -> None:
