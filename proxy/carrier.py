@@ -16,11 +16,11 @@ from .errors import ProxyError, Reason
 from .exchange import Exchange
 from .forward import Forward, Stale
 from .head import RequestHead
-from .headers import request_head_bytes
 from .hello import check_hello
 from .legs import Legs
 from .reach import reach
 from .relay import Relay
+from .repeats import Rewriter
 from .review import refused_now
 from .tunnel import Tunnel
 from .wire import Wire
@@ -46,12 +46,13 @@ class Carrier:
         is_judging: A tunnel has been promised, and waits for its ClientHello.
     """
 
-    __slots__ = ("_client", "_gate", "_job", "_upstream", "down_lane", "is_judging", "up_lane")
+    __slots__ = ("_client", "_gate", "_job", "_rewriter", "_upstream", "down_lane", "is_judging", "up_lane")
 
     def __init__(self, gate: Gate, job: Job, client: Wire) -> None:
         self._gate = gate
         self._job = job
         self._client = client
+        self._rewriter = Rewriter()
         self._upstream: Wire | None = None
         self.up_lane = job.up.lane()
         self.down_lane = job.down.lane()
@@ -129,10 +130,9 @@ class Carrier:
         job, gate = self._job, self._gate
         generation = job.generation
         legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
-        head = request_head_bytes(request, path, authority, via=gate.via, job_header=job.header)
-        keep_client, keep_upstream = await Forward(legs, request, exchange, gate.forward_options).run(
-            head, reused=reused
-        )
+        head = self._rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
+        forward = Forward(legs, request, exchange, gate.forward_options, self._rewriter)
+        keep_client, keep_upstream = await forward.run(head, reused=reused)
         self._upstream = None
         if keep_upstream and job.generation == generation:
             job.pool.keep(authority, upstream, exchange.address or "")

@@ -19,11 +19,10 @@ from .head import (
     ResponseHead,
     check_partial_response,
     find_head_end,
-    parse_response_head,
 )
-from .headers import response_head_bytes
 from .legs import Legs, pay
 from .relay import End, Relay
+from .repeats import Rewriter
 from .tunnel import IdleWatch, Tunnel
 
 #: Interim responses accepted in front of a final one; more is an upstream that plays with us.
@@ -64,13 +63,22 @@ class Forward:
         request: The parsed head.
         exchange: Gets the counts and the status.
         options: Limits and deadlines.
+        rewriter: Of the client connection.
     """
 
-    def __init__(self, legs: Legs, request: RequestHead, exchange: Exchange, options: ForwardOptions) -> None:
+    def __init__(
+        self,
+        legs: Legs,
+        request: RequestHead,
+        exchange: Exchange,
+        options: ForwardOptions,
+        rewriter: Rewriter,
+    ) -> None:
         self._legs = legs
         self._request = request
         self._exchange = exchange
         self._options = options
+        self._rewriter = rewriter
         self._upload: Relay | None = None
         self._download: Relay | None = None
 
@@ -142,7 +150,7 @@ class Forward:
         """Wait for the final response, or 101; pass interim ones on."""
         for _ in range(MAX_INTERIM):
             raw = await self._response_head(reused)
-            response = parse_response_head(raw, self._options.limits, self._request.method)
+            response = self._rewriter.response(raw, self._options.limits, self._request.method)
             if response.status == 101:
                 if self._request.upgrade is None:
                     raise ProxyError(
@@ -302,6 +310,6 @@ class Forward:
             raise Cut(reason)
 
     def _head_bytes(self, response: ResponseHead, *, close: bool) -> bytes:
-        return response_head_bytes(
+        return self._rewriter.answer(
             response, client_minor=self._request.minor, close=close, via=self._options.via
         )

@@ -56,18 +56,43 @@ def request_head_bytes(
     job_header: tuple[bytes, bytes] | None = None,
     close: bool = False,
 ) -> bytes:
-    """Write the head of a request for the upstream, in origin-form.
+    """Write the head of a request for the upstream, in origin-form: its line, then its fields."""
+    fields = origin_fields(head, authority, via=via, job_header=job_header, close=close)
+    return origin_line(head.method, path) + fields
+
+
+def origin_line(method: bytes, path: bytes) -> bytes:
+    """Write the request line.
 
     An empty path becomes ``/``, or ``*`` for OPTIONS without a query.
 
     Args:
         path: Path and query, byte for byte as the client sent them.
+
+    Source: RFC 9112 §3.2.1, §3.2.4.
+    """
+    if path[:1] != b"/":
+        path = b"*" if not path and method == b"OPTIONS" else b"/" + path
+    return b"%b %b HTTP/1.1\r\n" % (method, path)
+
+
+def origin_fields(
+    head: RequestHead,
+    authority: Authority,
+    *,
+    via: bytes,
+    job_header: tuple[bytes, bytes] | None = None,
+    close: bool = False,
+) -> bytes:
+    """Write all fields of a request for the upstream, and the blank line; its target is not looked at.
+
+    Args:
         authority: Of the request target; ``Host`` says this and nothing else.
         via: Pseudonym; empty leaves ``Via`` out.
         job_header: Name and value to set; the client's copies are removed.
         close: Ask the upstream to close after its response.
 
-    Source: RFC 9112 §3.2.1, §3.2.2, §3.2.4; RFC 9110 §7.6.
+    Source: RFC 9112 §3.2.2; RFC 9110 §7.6.
     """
     # Those of hop-by-hop fields, which most options are, end here anyway.
     drops = head.connection - _REQUEST_DROPS if head.connection else _NOTHING_MORE
@@ -80,11 +105,7 @@ def request_head_bytes(
         fields = [
             (name, _one_less(value) if name.lower() == b"max-forwards" else value) for name, value in fields
         ]
-    lines = [
-        b"%b %b HTTP/1.1" % (head.method, _origin_form(head.method, path)),
-        _host_line(authority),
-        *_passed_on(fields, _REQUEST_NAMES, drops),
-    ]
+    lines = [_host_line(authority), *_passed_on(fields, _REQUEST_NAMES, drops)]
     if via:
         lines.append(_via_line(head.minor, via))
     if job_header is not None:
@@ -173,14 +194,6 @@ def _host_line(authority: Authority) -> bytes:
 @lru_cache(maxsize=16)
 def _via_line(minor: int, via: bytes) -> bytes:
     return b"Via: 1.%d %b" % (minor, via)
-
-
-def _origin_form(method: bytes, path: bytes) -> bytes:
-    if path[:1] == b"/":
-        return path
-    if not path and method == b"OPTIONS":
-        return b"*"
-    return b"/" + path
 
 
 def _framing(content: Content) -> bytes:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from jobgate.config.settings import TimeoutSettings
 
 from .errors import ProxyError, Reason
-from .head import HeadLimits, RequestHead, check_partial_request, find_head_end, parse_request_head
+from .head import HeadLimits, RequestHead, check_partial_request, find_head_end
+from .repeats import RequestHeads
 from .wire import Wire
 
 #: To read what has come of a head whose time is over before it is answered.
@@ -26,10 +27,11 @@ class HeadReader:
         idle: Nothing of a request has come since the last one: nothing is lost by closing now.
     """
 
-    __slots__ = ("_client", "_is_first", "_waited_s", "idle")
+    __slots__ = ("_client", "_heads", "_is_first", "_waited_s", "idle")
 
     def __init__(self, client: Wire, waited_s: float = 0.0) -> None:
         self._client = client
+        self._heads = RequestHeads()
         self._is_first = True
         self._waited_s = waited_s
         self.idle = True
@@ -72,4 +74,4 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + head_s
-        return parse_request_head(client.take(end), limits)
+        return self._heads.parse(client.take(end), limits)

@@ -28,6 +28,10 @@ class _Fields:
         self.headers.append((name, value.strip(b" \t")))
 
 
+#: Listens to nothing that a parser finds.
+_NOBODY = object()
+
+
 def read_request_fields(raw: bytes) -> tuple[Headers, str | None]:
     """Split the fields of a request head.
 
@@ -40,6 +44,17 @@ def read_request_fields(raw: bytes) -> tuple[Headers, str | None]:
 def read_response_fields(raw: bytes) -> tuple[Headers, str | None]:
     """Split the fields of a response head; as ``read_request_fields``."""
     return _read(httptools.HttpResponseParser, raw)
+
+
+def accepts_request(raw: bytes) -> bool:
+    """Say whether llhttp accepts a request head as it stands; its fields are not split."""
+    try:
+        httptools.HttpRequestParser(_NOBODY).feed_data(raw)
+    except httptools.HttpParserUpgrade:  # as below
+        return True
+    except httptools.HttpParserError:
+        return False
+    return True
 
 
 def _read(parser_type: _ParserType, raw: bytes) -> tuple[Headers, str | None]:

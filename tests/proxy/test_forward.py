@@ -15,6 +15,7 @@ from jobgate.proxy.forward import IDEMPOTENT, MAX_INTERIM, Forward, ForwardOptio
 from jobgate.proxy.head import HeadLimits, parse_request_head
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.legs import Legs
+from jobgate.proxy.repeats import Rewriter
 from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
 from support.gate import DialHook, loopback_gate
@@ -345,6 +346,7 @@ async def test_origin_has_its_time_for_the_answer_counted_from_the_last_content(
         request,
         exchange,
         ForwardOptions(limits, 0, 60.0, 60.0, 60.0, b""),
+        Rewriter(),
     )
     if status is None:
         with pytest.raises(ProxyError, match="upstream-timeout"):
