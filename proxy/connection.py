@@ -84,7 +84,8 @@ class Connection:
         end = Reason.DRAINED
         try:
             while await self._serve_next():
-                await self._taken()
+                if self._client.blocked or self._client.inbox or self._visit.flooding:
+                    await self._taken()
             await self._taken()
             end = Reason.DONE
             await self._client.linger()

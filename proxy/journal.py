@@ -64,7 +64,7 @@ class Journal:
         return 0 if self._writer is None else self._writer.dropped
 
     def new_id(self) -> str:
-        """Return an id that joins a decision and its close line, unique over restarts as well."""
+        """Return an id that joins a decision and its close line: hexadecimal, unique over restarts."""
         self._count += 1
         return f"{self._prefix}{self._count:08x}"
 

@@ -66,6 +66,7 @@ class LogWriter:
         self._written_bytes = self._lost = self._reported = 0  # the writing thread's
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._is_closed = False  # the same, for the caller
         self._deadline = math.inf  # set by close()
         self._thread: threading.Thread | None = None
 
@@ -81,11 +82,11 @@ class LogWriter:
 
     def write(self, line: bytes) -> None:
         """Hand over one line, which ends with its newline; dropped if too much is pending."""
-        size = len(line)
-        if self._closing.is_set() or self.pending_bytes + size > self._max_pending_bytes:
+        queued_bytes = self._queued_bytes + len(line)
+        if self._is_closed or queued_bytes - self._written_bytes > self._max_pending_bytes:
             self._overflowed += 1
             return
-        self._queued_bytes += size
+        self._queued_bytes = queued_bytes
         self._pending.append(line)
         if not self._wake.is_set():
             self._wake_thread()
@@ -96,15 +97,16 @@ class LogWriter:
         Raises:
             OSError: It cannot be opened; the old one stays in use.
         """
-        if self._path == STANDARD_OUTPUT or self._closing.is_set():
+        if self._path == STANDARD_OUTPUT or self._is_closed:
             return
         self._reopened.append(_open(self._path))
         self._wake_thread()
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what is pending, for at most ``timeout_s``, and close the file."""
-        if self._closing.is_set():
+        if self._is_closed:
             return
+        self._is_closed = True
         self._deadline = time.monotonic() + timeout_s
         self._closing.set()
         self._wake.set()

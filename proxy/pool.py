@@ -71,7 +71,9 @@ class UpstreamPool:
             wire.abort()
             return
         self._budget.left -= 1
-        alarms = self._alarms = self._alarms or own_alarms()
+        alarms = self._alarms
+        if alarms is None:
+            alarms = self._alarms = own_alarms()
         until = alarms.loop.time() + self.keepalive_s
         parked = _Parked(self, authority, wire, address, until)
         self._idle[parked] = None

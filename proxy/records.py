@@ -61,7 +61,7 @@ def decision_line(ts: str, exchange: Exchange) -> bytes:
     decided = _decided(e.target, e.method, e.refused, e.would_refuse, e.rule)
     extra = f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}' if e.dropped else ""
     return (
-        f'{{"v":1,"ts":"{ts}","event":"decision","id":{_text(e.id)},"job":{_known(e.job_id)},'
+        f'{{"v":1,"ts":"{ts}","event":"decision","id":"{e.id}","job":{_known(e.job_id)},'
         f'"client":{_text(e.client)},{decided}{extra}}}\n'
     ).encode("ascii")
 
@@ -83,7 +83,7 @@ def close_line(ts: str, exchange: Exchange) -> bytes:
     if e.would_end is not None:
         extra += f',"would":{_reason(e.would_end)}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"close","id":{_text(e.id)},"job":{_known(e.job_id)},'
+        f'{{"v":1,"ts":"{ts}","event":"close","id":"{e.id}","job":{_known(e.job_id)},'
         f'{_ended(e.address, e.status, e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
         f'"duration_s":{e.duration_s:.6f},"dns_s":{_seconds(e.dns_s)},"connect_s":{_seconds(e.connect_s)},'
         f'"wait_up_s":{_seconds(e.wait_up_s)},"wait_down_s":{_seconds(e.wait_down_s)}{extra}}}\n'

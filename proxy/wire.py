@@ -16,7 +16,7 @@ import asyncio
 import math
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 from .alarms import Alarm, own_alarms
@@ -216,7 +216,7 @@ class Wire(asyncio.BufferedProtocol):
         del inbox[:size_bytes]
         return taken
 
-    async def more(self, deadline: float) -> None:
+    def more(self, deadline: float) -> Awaitable[None]:
         """Wait until the inbox has grown or the peer has ended.
 
         Args:
@@ -226,9 +226,11 @@ class Wire(asyncio.BufferedProtocol):
             TimeoutError: The deadline came first.
         """
         if self.at_eof or self.is_lost:
-            return
+            over: asyncio.Future[None] = self._loop.create_future()
+            over.set_result(None)
+            return over
         self.resume_reading()
-        await self._until(deadline)
+        return self._until(deadline)
 
     # --- writing -------------------------------------------------------------------
 
