@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
-from .decision import Decider, Kind, Target, is_plain_connect
+from .decision import Kind, Target, is_plain_connect
 from .errors import ProxyError, Reason
 from .exchange import Exchange
 from .forward import Cut
@@ -61,7 +61,6 @@ class Connection:
         self._visit = visit
         self._client = client
         self._heads = HeadReader(client, waited_s)
-        self._decider = Decider()
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None
@@ -182,7 +181,7 @@ class Connection:
             page = own_page(request, path, self._job.usage.denials)
             return self._answer(page, request, exchange), Reason.DONE
         policy = self._job.policy
-        decision = self._decider.decide(policy, target)  # by name, before any DNS query
+        decision = self._job.decider.decide(policy, target)  # by name, before any DNS query
         exchange.rule = decision.rule
         if decision.reason is not None:
             if not policy.reports(decision.reason, by_node=decision.by_node):

@@ -82,21 +82,27 @@ def decide(policy: Policy, target: Target) -> Decision:
 
 
 class Decider:
-    """Decides, and knows the last answer: a connection asks for one origin again and again."""
+    """Decides, and knows the last answers: a job asks for few origins again and again."""
 
-    __slots__ = ("_decision", "_policy", "_target")
+    __slots__ = ("_decisions", "_policy")
+
+    #: More are forgotten together.
+    MOST = 32
 
     def __init__(self) -> None:
         self._policy: Policy | None = None
-        self._target: Target | None = None
-        self._decision: Decision | None = None
+        self._decisions: dict[Target, Decision] = {}
 
     def decide(self, policy: Policy, target: Target) -> Decision:
         """Decide about one request, as ``decide`` does; a change of policy is another object."""
-        decision = self._decision
-        if decision is None or policy is not self._policy or target != self._target:
-            self._decision = decision = decide(policy, target)
-            self._policy, self._target = policy, target
+        if policy is not self._policy:
+            self._policy = policy
+            self._decisions.clear()
+        decision = self._decisions.get(target)
+        if decision is None:
+            if len(self._decisions) >= self.MOST:
+                self._decisions.clear()
+            decision = self._decisions[target] = decide(policy, target)
         return decision
 
 

@@ -13,7 +13,7 @@ from jobgate.config.host import Name
 from jobgate.config.policy import Policy
 
 from .clienthello import Hello, HelloReader, NoHello
-from .decision import Kind, Target, decide
+from .decision import Decider, Kind, Target
 from .errors import Reason
 from .exchange import Exchange
 from .wire import Wire
@@ -33,6 +33,7 @@ class Ruled(Protocol):
     """A job: its policy may change while a hello is awaited."""
 
     policy: Policy
+    decider: Decider
 
 
 async def check_hello(
@@ -57,7 +58,7 @@ async def check_hello(
     hello = await _read(client, upstream, timeout_s)
     if isinstance(hello, Hello):
         exchange.server_name, exchange.ech = hello.server_name, hello.ech
-    end, is_reported = _judge(hello, target, job.policy)
+    end, is_reported = _judge(hello, target, job)
     if end is None:
         return None
     if is_reported:
@@ -73,17 +74,18 @@ async def check_hello(
     return end
 
 
-def _judge(hello: Hello | Reason, target: Target, policy: Policy) -> tuple[Reason | None, bool]:
+def _judge(hello: Hello | Reason, target: Target, job: Ruled) -> tuple[Reason | None, bool]:
     """Judge the server name as if it were asked for; without one only an address can be meant.
 
     Returns:
         Why the tunnel may not go on, and whether that is only to be noted.
     """
+    policy = job.policy
     if isinstance(hello, Reason):
         return hello, policy.reports(hello)
     if hello.server_name is None:
         return (Reason.SNI if isinstance(target.host, Name) else None), policy.reports(Reason.SNI)
-    decision = decide(policy, Target(Kind.CONNECT, hello.server_name, target.port))
+    decision = job.decider.decide(policy, Target(Kind.CONNECT, hello.server_name, target.port))
     if decision.reason is None:
         return None, False
     return Reason.SNI, policy.reports(decision.reason, by_node=decision.by_node)

@@ -17,7 +17,7 @@ from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.requests import RequestLimiter
 from jobgate.ratelimit.total import NodeTotal
 
-from .decision import Kind, Target
+from .decision import Decider, Kind, Target
 from .direction import Direction
 from .errors import Reason
 from .lifetime import Clocks, Lifetime
@@ -74,6 +74,7 @@ class Job:
 
     Attributes:
         restored: What it had used before this process.
+        decider: Of its requests, by the policy of now.
         gone: Why no request is served any more: ``unknown-job`` (removed), ``expired``, ``quota``.
         generation: Counts the changes: what was decided before the last one is decided again.
         open: Its connections that have been wrapped.
@@ -111,6 +112,7 @@ class Job:
                 (self.policy.job.rate_down, settings.max_bytes_down, before.bytes_down, commons.total_down),
             )
         )
+        self.decider = Decider()
         self.usage = Usage(requests=before.requests, refused_requests=before.refused)
         self.pool = UpstreamPool(node.timeouts.keepalive_s, commons.idle)
         self.requests = RequestLimiter(node.limits.requests_per_s_per_job)

@@ -48,7 +48,9 @@ class IdleWatch:
             self._alarm = None
 
     def _check(self) -> None:
-        moved_bytes = sum(relay.moved_bytes for relay in self._relays)
+        moved_bytes = 0
+        for relay in self._relays:
+            moved_bytes += relay.moved_bytes
         now = self._alarms.loop.time()
         if moved_bytes != self._seen_bytes:
             self._seen_bytes = moved_bytes

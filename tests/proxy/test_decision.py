@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from jobgate.config.host import parse_authority
 from jobgate.config.policy import JobPolicy, Mode, Network, NodePolicy, Policy
 from jobgate.config.rules import RuleSet
-from jobgate.proxy.decision import Decision, Kind, Target, decide, explain, is_plain_connect, suggestion
+from jobgate.proxy import decision as module
+from jobgate.proxy.decision import (
+    Decider,
+    Decision,
+    Kind,
+    Target,
+    decide,
+    explain,
+    is_plain_connect,
+    suggestion,
+)
 from jobgate.proxy.errors import Reason
 from support.policies import connect, http, policy
 
@@ -231,3 +241,46 @@ def test_what_a_job_only_reports_is_bounded_by_the_node_all_the_same(
     node = NodePolicy(allow=RuleSet.parse(["ok.test", "other.test", "bad.test"]))
     decision = decide(Policy(job, node), target)
     assert (decision.reason, decision.by_node) == expected
+
+
+POLICIES = [
+    policy("ok.test"),
+    policy("ok.test"),
+    policy(".ok.test", deny="bad.ok.test"),
+    policy("x.test:8443"),
+]
+TARGETS = st.builds(
+    Target,
+    st.sampled_from(Kind),
+    st.sampled_from([parse_authority(name, 1).host for name in (b"ok.test", b"bad.ok.test", b"192.0.2.7")]),
+    st.integers(1, 3 * Decider.MOST),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(POLICIES), TARGETS), max_size=3 * Decider.MOST))
+def test_decider_decides_as_if_it_remembered_nothing(asked: list[tuple[Policy, Target]]) -> None:
+    decider = Decider()
+    for rules, target in asked:
+        assert decider.decide(rules, target) == decide(rules, target)
+
+
+def test_decider_remembers_so_many_decisions_of_one_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Target] = []
+
+    def counted(rules: Policy, target: Target) -> Decision:
+        asked.append(target)
+        return decide(rules, target)
+
+    monkeypatch.setattr(module, "decide", counted)
+    decider, targets = Decider(), [connect(f"ok.test:{port}") for port in range(1, Decider.MOST + 1)]
+    for _ in range(2):
+        for target in targets:
+            decider.decide(POLICIES[0], target)
+    assert asked == targets
+    decider.decide(POLICIES[1], targets[0])
+    decider.decide(POLICIES[0], targets[0])
+    assert asked[len(targets) :] == [targets[0]] * 2
+    for _ in range(2):
+        for target in (*targets, connect("other.test:1")):
+            decider.decide(POLICIES[0], target)
+    assert len(decider._decisions) <= Decider.MOST

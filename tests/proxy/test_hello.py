@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from jobgate.config.host import Name, parse_authority
-from jobgate.proxy.decision import Kind
+from jobgate.proxy.decision import Decider, Kind
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.hello import UNRECOGNIZED_NAME, check_hello
@@ -31,6 +31,7 @@ class Rig:
         authority = parse_authority(target.encode(), None)
         self.target = self.exchange.asks(Kind.CONNECT, b"CONNECT", authority)
 
+        self.decider = Decider()
         self.policy = policy(
             ".ok.test 192.0.2.7 other.test:8443", deny="bad.ok.test", connect_ports=[443, 8443]
         )
