@@ -197,7 +197,8 @@ class Connection:
 
     def _is_over(self) -> bool:
         """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
-        is_removed = self._job.gone is Reason.UNKNOWN_JOB and not self._client.inbox
+        gone = self._job.gone
+        is_removed = gone is not None and gone is Reason.UNKNOWN_JOB and not self._client.inbox
         return is_removed or self._gate.draining
 
     def _asked(self, request: RequestHead, exchange: Exchange) -> tuple[Target, bytes]:
@@ -299,5 +300,6 @@ class Connection:
         self._job.open.discard(self)
         if self._outer is not None:
             self._outer.finish(end)
-        self._carrier.let_go(reset=end is not Reason.DONE)
-        self._client.abort(reset=end is not Reason.DONE)
+        is_cut = end is not Reason.DONE
+        self._carrier.let_go(reset=is_cut)
+        self._client.abort(reset=is_cut)

@@ -113,8 +113,8 @@ def is_plain_connect(policy: Policy, target: Target) -> bool:
     CONNECT for ``http://``, too.
     """
     return (
-        target.kind is Kind.CONNECT
-        and target.port == _HTTP_PORT
+        target.port == _HTTP_PORT
+        and target.kind is Kind.CONNECT
         and _HTTP_PORT not in policy.node.connect_ports
     )
 

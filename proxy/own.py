@@ -19,12 +19,14 @@ class OwnEndpoints:
 
     def __init__(self) -> None:
         self._endpoints: Counter[tuple[Address, int]] = Counter()
+        self._ports: set[int] = set()  # of all of them
         self._wildcard_ports: Counter[int] = Counter()
 
     def add(self, host: str, port: int) -> None:
         """Add an endpoint by its address, which may be unspecified."""
         address = ip_address(host)
         self._endpoints[address, port] += 1
+        self._ports.add(port)
         if address.is_unspecified:
             self._wildcard_ports[port] += 1
 
@@ -32,6 +34,7 @@ class OwnEndpoints:
         """Take back one ``add``."""
         address = ip_address(host)
         self._endpoints -= Counter([(address, port)])
+        self._ports = {port for _, port in self._endpoints}
         if address.is_unspecified:
             self._wildcard_ports -= Counter([port])
 
@@ -41,6 +44,8 @@ class OwnEndpoints:
 
     def leads_to(self, address: Address, port: int) -> bool:
         """Say whether a connection would end here, by whatever form of the address."""
+        if port not in self._ports:  # nearly always; hashing an address is dear
+            return False
         if (address, port) in self._endpoints:
             return True
         inner = embedded_ipv4(address)

@@ -154,9 +154,9 @@ class Relay:
 
     def eof(self) -> None:
         """Note the end; it is passed on behind what is held."""
-        self._source_end = End.EOF
+        end = self._source_end = End.EOF
         if not self._held and not self.target.blocked and self.end is None:
-            self._finish(End.EOF)
+            self._finish(end)
 
     def lost(self) -> None:
         """End: the source was reset. What is held is thrown away, unless framing may find it to be whole."""
@@ -302,7 +302,7 @@ class Relay:
             self.source.reader = None
         if self.target.on_writable == self._go_on:
             self.target.on_writable = None
-        if end is End.COMPLETE:
+        if self._framing is not None and end is End.COMPLETE:
             self.source.resume_reading()  # else nobody would notice a reset
         if self.on_end is not None:
             self.on_end(self)

@@ -126,9 +126,10 @@ class Tunnel:
 
     def _ended(self, relay: Relay) -> None:
         other = self._down if relay is self._up else self._up
-        if relay.end is End.EOF:
+        end_of_file = End.EOF
+        if relay.end is end_of_file:
             relay.target.send_fin()
-            if other.end is End.EOF:
+            if other.end is end_of_file:
                 self.stop(Reason.DONE)
             elif other.end is None:
                 self._watch.restart(self._half_closed_s)

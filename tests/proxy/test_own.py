@@ -29,6 +29,7 @@ def test_discarding_what_was_never_added_changes_nothing() -> None:
     own = OwnEndpoints()
     own.discard("127.0.0.1", 3128)
     own.add("127.0.0.1", 3128)
+    own.discard("192.0.2.1", 3128)
     assert own.leads_to(LOOPBACK, 3128)
 
 
