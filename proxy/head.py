@@ -45,7 +45,7 @@ class HeadLimits(NamedTuple):
 
 @dataclass(slots=True)
 class RequestHead:
-    """A request head that passed every check.
+    """A request head that passed every check; never changed, since requests that are alike share it.
 
     Args:
         target: The request target, byte for byte; printable ASCII.
@@ -73,7 +73,7 @@ class RequestHead:
 
 @dataclass(slots=True)
 class ResponseHead:
-    """A response head that passed every check; ``content`` regards method and status."""
+    """A response head that passed every check, never changed; ``content`` regards method and status."""
 
     status: int
     phrase: bytes

@@ -23,30 +23,31 @@ _MINOR_DIGITS = (b"0", b"1")
 class RequestHeads:
     """Reads the heads of one client connection."""
 
-    __slots__ = ("_fields", "_known", "_limits")
+    __slots__ = ("_fields", "_known", "_limits", "_line")
 
     def __init__(self) -> None:
         self._limits: HeadLimits | None = None
         self._known: RequestHead | None = None
-        self._fields = b""  # of it: everything behind its request line
+        self._line = self._fields = b""  # of it: its request line, and everything behind that
 
     def parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
         """Read one head, as ``parse_request_head``; one with the last one's fields shares ``headers``."""
         line_end = raw.find(b"\n") + 1
-        known = self._known
-        if (
-            known is not None
-            and limits is self._limits
-            and raw.endswith(self._fields)
-            and len(raw) - line_end == len(self._fields)
-            and (head := _read_line(raw, line_end, limits, known)) is not None
-        ):
-            return head
+        line, known = raw[:line_end], self._known
+        is_like = raw.endswith(self._fields) and len(raw) == line_end + len(self._fields)
+        if known is not None and limits is self._limits and is_like:
+            if line == self._line:
+                return known
+            alike = _read_line(raw, line_end, limits, known)
+            if alike is not None:
+                if len(raw) <= MOST_BYTES:
+                    self._known, self._line = alike, line
+                return alike
         head = parse_request_head(raw, limits)
         # Not behind an empty line, where the fields do not begin; behind a CONNECT no head of its kind comes.
         is_kept = line_end > 2 and len(raw) <= MOST_BYTES and head.keep_alive and head.method != b"CONNECT"
         self._known, self._limits = (head, limits) if is_kept else (None, None)
-        self._fields = raw[line_end:] if is_kept else b""
+        self._line, self._fields = (line, raw[line_end:]) if is_kept else (b"", b"")
         return head
 
 

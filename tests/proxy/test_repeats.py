@@ -176,6 +176,19 @@ def shares(first: bytes, second: bytes) -> bool:
     return heads.parse(first, LIMITS).headers is heads.parse(second, LIMITS).headers
 
 
+def test_head_that_repeats_is_read_once() -> None:
+    heads = RequestHeads()
+    for line in (LINES[0], LINES[1], LINES[0]):
+        assert heads.parse(joined(line, FIELDS[1]), LIMITS) is heads.parse(joined(line, FIELDS[1]), LIMITS)
+
+
+def test_long_line_is_not_kept() -> None:
+    heads, limits = RequestHeads(), HeadLimits(1 << 16, 1 << 14, 8)
+    heads.parse(joined(LINES[0], FIELDS[1]), limits)
+    long = joined(b"GET http://ok.test/%b HTTP/1.1" % (b"x" * MOST_BYTES), FIELDS[1])
+    assert heads.parse(long, limits) is not heads.parse(long, limits)
+
+
 def test_fields_that_repeat_are_read_once() -> None:
     assert shares(joined(LINES[0], FIELDS[2]), joined(LINES[1], FIELDS[2]))
 
