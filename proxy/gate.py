@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -280,9 +280,9 @@ class Gate(Alone):
         """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
         return self.own.leads_to(address, port)
 
-    async def open_wire(self, sock: socket.socket, direction: Direction) -> Wire:
+    def open_wire(self, sock: socket.socket, direction: Direction) -> Awaitable[Wire]:
         """Wrap a connected socket that the given direction reads from."""
-        return await Wire.open(sock, direction, self.settings.limits.max_head_bytes)
+        return Wire.open(sock, direction, self.settings.limits.max_head_bytes)
 
     def forget(self, job: Job) -> None:
         """Keep nothing of a job that was removed, once its last connection has gone."""

@@ -20,26 +20,41 @@ from .relay import End, Relay
 class IdleWatch:
     """Calls back when none of the relays has moved a byte for a while.
 
-    Costs nothing per byte: counters are compared when the alarm comes, so the
-    silence noticed is between ``idle_s`` and 1.25 × ``idle_s`` long.
+    Costs nothing per byte: counters are compared when the alarm comes. So the silence
+    noticed is at most ``GRAIN`` of the shortest one longer than it has to be.
+
+    Args:
+        relays: Of both directions.
+        idle_s: How long a silence is meant now.
+        on_idle: Called once.
+        shortest_s: The shortest that will be meant; ``None``: this one.
     """
 
-    __slots__ = ("_alarm", "_alarms", "_deadline", "_idle_s", "_on_idle", "_relays", "_seen_bytes")
+    GRAIN = 0.25
 
-    def __init__(self, relays: Sequence[Relay], idle_s: float, on_idle: Callable[[], None]) -> None:
+    __slots__ = ("_alarm", "_alarms", "_deadline", "_idle_s", "_look_s", "_on_idle", "_relays", "_seen_bytes")
+
+    def __init__(
+        self,
+        relays: Sequence[Relay],
+        idle_s: float,
+        on_idle: Callable[[], None],
+        shortest_s: float | None = None,
+    ) -> None:
         self._alarms = own_alarms()
         self._relays = relays
         self._on_idle = on_idle
-        self._alarm: Alarm | None = None
-        self.restart(idle_s)
+        self._look_s = self.GRAIN * (idle_s if shortest_s is None else min(idle_s, shortest_s))
+        now = self.restart(idle_s)
+        self._alarm: Alarm | None = self._alarms.at(now + self._look_s, self._check)
 
-    def restart(self, idle_s: float) -> None:
-        """Measure anew, for another length of silence."""
-        self.stop()
+    def restart(self, idle_s: float) -> float:
+        """Measure anew, for another length of silence; return the time of now."""
+        now = self._alarms.loop.time()
         self._idle_s = idle_s
-        self._seen_bytes = -1
-        self._deadline = 0.0
-        self._check()
+        self._seen_bytes = self._moved_bytes()
+        self._deadline = now + idle_s
+        return now
 
     def stop(self) -> None:
         """Forget the alarm."""
@@ -47,18 +62,21 @@ class IdleWatch:
             self._alarm.cancel()
             self._alarm = None
 
-    def _check(self) -> None:
+    def _moved_bytes(self) -> int:
         moved_bytes = 0
         for relay in self._relays:
             moved_bytes += relay.moved_bytes
+        return moved_bytes
+
+    def _check(self) -> None:
         now = self._alarms.loop.time()
-        if moved_bytes != self._seen_bytes:
-            self._seen_bytes = moved_bytes
-            self._deadline = now + self._idle_s
+        if self._moved_bytes() != self._seen_bytes:
+            self.restart(self._idle_s)
         elif now >= self._deadline:
+            self._alarm = None
             self._on_idle()
             return
-        self._alarm = self._alarms.at(now + self._idle_s / 4, self._check)
+        self._alarm = self._alarms.at(now + self._look_s, self._check)
 
 
 class Tunnel:
@@ -78,7 +96,7 @@ class Tunnel:
         self._up = up
         self._down = down
         self._half_closed_s = half_closed_s
-        self._watch = IdleWatch((up, down), idle_s, self._silent)
+        self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s)
         self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Reason:
