@@ -52,7 +52,7 @@ class Carrier:
         self._gate = gate
         self._job = job
         self._client = client
-        self._rewriter = Rewriter()
+        self._rewriter: Rewriter | None = None  # no tunnel needs one
         self._upstream: Wire | None = None
         self.up_lane = job.up.lane()
         self.down_lane = job.down.lane()
@@ -130,8 +130,9 @@ class Carrier:
         job, gate = self._job, self._gate
         generation = job.generation
         legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
-        head = self._rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
-        forward = Forward(legs, request, exchange, gate.forward_options, self._rewriter)
+        rewriter = self._rewriter = self._rewriter or Rewriter()
+        head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
+        forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
         keep_client, keep_upstream = await forward.run(head, reused=reused)
         self._upstream = None
         if keep_upstream and job.generation == generation:

@@ -7,6 +7,8 @@ before. A memory belongs to one client connection, is of one head, and of none t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from jobgate.config.host import Authority
 
 from .framing import Headers
@@ -20,62 +22,79 @@ MOST_BYTES = 2048
 _MINOR_DIGITS = (b"0", b"1")
 
 
+class _Known(NamedTuple):
+    """A head that was read within limits: its line, and the fields, which reach to its end."""
+
+    head: RequestHead
+    limits: HeadLimits
+    line: bytes
+    fields: bytes
+
+
 class RequestHeads:
     """Reads the heads of one client connection."""
 
-    __slots__ = ("_fields", "_known", "_limits", "_line")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._limits: HeadLimits | None = None
-        self._known: RequestHead | None = None
-        self._line = self._fields = b""  # of it: its request line, and everything behind that
+        self._known: _Known | None = None
 
     def parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
         """Read one head, as ``parse_request_head``; one with the last one's fields shares ``headers``."""
-        line_end = raw.find(b"\n") + 1
-        line, known = raw[:line_end], self._known
-        is_like = raw.endswith(self._fields) and len(raw) == line_end + len(self._fields)
-        if known is not None and limits is self._limits and is_like:
-            if line == self._line:
-                return known
-            alike = _read_line(raw, line_end, limits, known)
-            if alike is not None:
-                if len(raw) <= MOST_BYTES:
-                    self._known, self._line = alike, line
-                return alike
-        head = parse_request_head(raw, limits)
-        # Not behind an empty line, where the fields do not begin; behind a CONNECT no head of its kind comes.
-        is_kept = line_end > 2 and len(raw) <= MOST_BYTES and head.keep_alive and head.method != b"CONNECT"
-        self._known, self._limits = (head, limits) if is_kept else (None, None)
-        self._line, self._fields = (line, raw[line_end:]) if is_kept else (b"", b"")
+        known = self._known
+        head = None if known is None or known.limits is not limits else self._again(raw, known)
+        if head is None:
+            head = parse_request_head(raw, limits)
+            if head.keep_alive and head.method != b"CONNECT":  # behind which none of its kind comes
+                self._keep(raw, head, limits)
         return head
 
+    def _again(self, raw: bytes, known: _Known) -> RequestHead | None:
+        """Read a head with the known one's fields; ``None``: it is none, or has to be read anew."""
+        line_end = raw.find(b"\n") + 1
+        if len(raw) != line_end + len(known.fields) or not raw.endswith(known.fields):
+            return None
+        line = raw[:line_end]
+        if line == known.line:
+            return known.head
+        head = _read_line(raw, line, known)
+        if head is not None:
+            self._keep(raw, head, known.limits)
+        return head
 
-def _read_line(raw: bytes, line_end: int, limits: HeadLimits, known: RequestHead) -> RequestHead | None:
-    """Read the head whose fields are known; ``None``: its line is another kind of line, or is refused.
+    def _keep(self, raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
+        line_end = raw.find(b"\n") + 1
+        # Behind an empty line the fields of a head do not begin.
+        is_kept = line_end > 2 and len(raw) <= MOST_BYTES
+        self._known = _Known(head, limits, raw[:line_end], raw[line_end:]) if is_kept else None
 
-    Fields mean the same behind each line of the same method and version, and are within the same limits. The
-    grammar reads the line, which ends where the fields begin; llhttp reads all of it, as ever.
+
+def _read_line(raw: bytes, line: bytes, known: _Known) -> RequestHead | None:
+    """Read a head whose fields are known; ``None``: its line is another kind of line, or is refused.
+
+    Fields mean the same behind each line of the same method and version. The grammar reads the line,
+    which ends where they begin; llhttp reads all of it, as ever.
     """
-    match = REQUEST_LINE.fullmatch(raw, 0, line_end)
+    match = REQUEST_LINE.fullmatch(line)
     if match is None:
         return None
+    head, limits = known.head, known.limits
     method, target, major, minor = match.groups()
-    is_alike = method == known.method and major == b"1" and minor == _MINOR_DIGITS[known.minor]
+    is_alike = method == head.method and major == b"1" and minor == _MINOR_DIGITS[head.minor]
     is_small = len(raw) <= limits.max_head_bytes and len(target) <= limits.max_target_bytes
     if not is_alike or not is_small or not accepts_request(raw):
         return None
     return RequestHead(
         method,
         target,
-        known.minor,
-        known.headers,
-        known.host,
-        known.connection,
-        known.content,
-        known.keep_alive,
-        known.expect_continue,
-        known.upgrade,
+        head.minor,
+        head.headers,
+        head.host,
+        head.connection,
+        head.content,
+        head.keep_alive,
+        head.expect_continue,
+        head.upgrade,
         len(raw),
     )
 
