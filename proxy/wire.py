@@ -187,7 +187,7 @@ class Wire(asyncio.BufferedProtocol):
         self._wake()
         if self.on_lost is not None:
             self.on_lost()
-        self._drop_callbacks()
+        self.on_writable = self.on_lost = None
 
     def pause_reading(self) -> None:
         """Stop reading: the peer is held back by its own send window."""
@@ -301,14 +301,14 @@ class Wire(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close after what was written is gone."""
-        self._drop_readers()
+        self.reader = self.on_writable = self.on_lost = None
         if not self.is_lost and not self._closing:
             self._closing = True
             self._transport.close()
 
     def abort(self, *, reset: bool = False) -> None:
         """Close now. With ``reset`` the peer sees RST, the sign of a cut exchange, and never a clean end."""
-        self._drop_readers()
+        self.reader = self.on_writable = self.on_lost = None
         if self.is_lost:
             return
         self._closing = True
@@ -326,7 +326,7 @@ class Wire(asyncio.BufferedProtocol):
         """
         if self._closing:
             return
-        self._drop_readers()
+        self.reader = self.on_writable = self.on_lost = None
         deadline = self._loop.time() + LINGER_S
         thrown_away = len(self.take_inbox())
         try:
@@ -376,11 +376,3 @@ class Wire(asyncio.BufferedProtocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def _drop_readers(self) -> None:
-        self.reader = None
-        self._drop_callbacks()
-
-    def _drop_callbacks(self) -> None:
-        self.on_writable = None
-        self.on_lost = None
