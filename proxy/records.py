@@ -2,7 +2,8 @@
 
 Pure. Every value that may come from outside is capped and written with
 ``ensure_ascii``, so that no input ends a line, forges a field or reaches a
-terminal. Credentials, paths and queries have no field here.
+terminal; an id is the journal's own, and hexadecimal. Credentials, paths and
+queries have no field here.
 
 Written by format, not by a dict and ``json.dumps``: 1 against 3.5 us a line.
 """
