@@ -129,3 +129,25 @@ def test_list_with_expressions_needs_the_engine_to_be_imported(
     monkeypatch.setitem(sys.modules, "re2", None)
     assert call(["import", "golem", str(GOLEM / "regex.lst")]) == 1
     assert "install jobgate[golem]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("system", "name"), [("golem", "strict.lst"), ("bacalhau", "list")])
+def test_file_of_before_stays_where_a_list_cannot_be_read(
+    system: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell's ``>`` empties it, and a node without a list lets each job have its own."""
+    source, output = tmp_path / name, tmp_path / "jobgate.toml"
+    source.write_text("a.com\n*.b.com\n")
+    assert call(["import", system, str(source), "--output", str(output)]) == 1
+    assert allowed(output.read_text()).entries() == ["a.com"]
+    source.write_bytes(b"\xff")
+    assert call(["import", system, str(source), "--output", str(output)]) == 2
+    assert allowed(output.read_text()).entries() == ["a.com"]
+    assert capsys.readouterr().out == ""
+    assert sorted(tmp_path.iterdir()) == sorted([source, output])
+
+
+def test_file_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for output in (tmp_path, tmp_path / "absent" / "jobgate.toml"):
+        assert call(["import", "golem", str(GOLEM / "strict.lst"), "--output", str(output)]) == 2
+        assert str(output) in capsys.readouterr().err

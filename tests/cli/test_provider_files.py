@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from os import mkfifo
 from pathlib import Path
 
 import click
@@ -55,8 +56,52 @@ def test_folder_without_anything_is_an_error(tmp_path: Path) -> None:
         read_provider(tmp_path)
 
 
-def test_certificate_that_is_a_folder_is_an_error(tmp_path: Path) -> None:
+def kept(tmp_path: Path) -> Path:
+    """The folder of certificates of a provider that has nothing else."""
     (tmp_path / "rules.json").write_text("{}")
-    (tmp_path / "cert-dir" / "inner").mkdir(parents=True)
-    with pytest.raises(click.UsageError, match="cannot be read"):
+    (tmp_path / "cert-dir").mkdir()
+    return tmp_path / "cert-dir"
+
+
+def test_certificates_may_be_a_secret_that_kubernetes_mounts(tmp_path: Path) -> None:
+    """It has them in a folder with a date, a link to that, and a link for each file."""
+    folder, root = kept(tmp_path), issue("root")
+    (folder / "..2026").mkdir()
+    (folder / "..2026" / "root.pem").write_bytes(root.certificate.public_bytes(Encoding.PEM))
+    (folder / "..data").symlink_to("..2026")
+    (folder / "root.pem").symlink_to("..data/root.pem")
+    mkfifo(folder / "pipe")  # nobody writes to it
+    assert read_provider(tmp_path)[0].anchors == (root.certificate,)
+
+
+def test_file_that_is_no_certificate_is_told(tmp_path: Path) -> None:
+    folder = kept(tmp_path)
+    (folder / "cut.pem").write_bytes(issue("root").certificate.public_bytes(Encoding.PEM)[:300])
+    (folder / "partner.signed.json").write_text(json.dumps(certify().document))
+    provider, notes = read_provider(tmp_path)
+    assert provider.anchors == ()
+    assert notes == [f"{folder}/cut.pem: not taken: no X.509 certificate"]
+
+
+@pytest.mark.parametrize("place", ["rules.json", "domain_whitelist.json", "cert-dir", "cert-dir/root.pem"])
+def test_link_that_leads_nowhere_is_an_error(place: str, tmp_path: Path) -> None:
+    """Not a file that is not there: the provider's rule could be stricter than the default."""
+    if place != "rules.json":
+        (tmp_path / "rules.json").write_text("{}")
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).symlink_to("nowhere")
+    with pytest.raises(click.UsageError, match=f"{place}: cannot be read: No such file"):
         read_provider(tmp_path)
+
+
+def test_folder_of_certificates_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    kept(tmp_path).rmdir()
+    (tmp_path / "cert-dir").write_text("")
+    with pytest.raises(click.UsageError, match="cert-dir: cannot be read: Not a directory"):
+        read_provider(tmp_path)
+
+
+def test_data_directory_that_cannot_be_entered_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(click.UsageError, match=r"file/rules\.json: cannot be read: Not a directory"):
+        read_provider(tmp_path / "file")

@@ -46,6 +46,7 @@ def issue(
     sign_certificates: bool | None = None,
     days: tuple[int, int] = (-100, 100),
     key: Key | None = None,
+    serial: int | None = None,
 ) -> Signer:
     """Make a certificate.
 
@@ -56,6 +57,7 @@ def issue(
         sign_certificates: Of the key usage; ``None``: it has none.
         days: From when and until when it is valid, around ``NOW``.
         key: Of its own; by default on P-256, which is quick to make.
+        serial: Number; by default a random one.
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -64,7 +66,7 @@ def issue(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(NOW + timedelta(days=days[0]))
         .not_valid_after(NOW + timedelta(days=days[1]))
     )

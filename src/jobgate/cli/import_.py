@@ -1,6 +1,7 @@
 """``jobgate import``: an allow list of another system as one of ours, with what changed in meaning.
 
-The list goes to standard output, everything that is to be known about it to standard error.
+The list goes to standard output or into a file, everything that is to be known about it to
+standard error.
 """
 
 from __future__ import annotations
@@ -73,21 +74,29 @@ def golem_patterns(path: Path) -> list[Pattern]:
         raise click.UsageError(str(error)) from None
 
 
-def finish(imported: Allowlist, system: str, files: Sequence[Path]) -> None:
-    """Print a list and its report.
+def finish(imported: Allowlist, system: str, files: Sequence[Path], output: Path | None) -> None:
+    """Print a list, or write it into a file, and print its report.
 
     Raises:
         click.exceptions.Exit: With 1: some entries were refused.
+        click.UsageError: The file cannot be written.
     """
     names = ", ".join(path.name for path in files)
-    click.echo(as_toml(imported, f"By jobgate import {system}, from {names}"))
+    text = as_toml(imported, f"By jobgate import {system}, from {names}")
+    if output is None:
+        click.echo(text)
+    else:
+        try:
+            output.write_text(f"{text}\n", encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"{output}: cannot be written: {error.strerror}") from None
     for line in as_report(imported):
         click.echo(f"jobgate import: {line}", err=True)
     if imported.refused:
         raise click.exceptions.Exit(1)
 
 
-@click.group(epilog="Example: jobgate import golem whitelist/ > jobgate.toml")
+@click.group(epilog="Example: jobgate import golem whitelist/ --output jobgate.toml")
 def command() -> None:
     """Print an allow list of another system as [node] allow, in TOML.
 
@@ -99,10 +108,18 @@ def command() -> None:
 _PATHS = click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path)
 )
+_OUTPUT = click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="JOBGATE_OUTPUT",
+    help="Write the list there; where a list cannot be read, FILE stays as it was.",
+)
 
 
-@command.command(epilog="Example: jobgate import golem ~/.local/share/ya-provider/ > jobgate.toml")
+@command.command(epilog="Example: jobgate import golem ~/.local/share/ya-provider/ --output jobgate.toml")
 @_PATHS
+@_OUTPUT
 @click.option(
     "--regex/--no-regex",
     default=True,
@@ -110,7 +127,7 @@ _PATHS = click.argument(
     envvar="JOBGATE_REGEX",
     help="Keep what only an expression can say, anchored and marked; to load it needs jobgate[golem].",
 )
-def golem(paths: tuple[Path, ...], regex: bool) -> None:
+def golem(paths: tuple[Path, ...], output: Path | None, regex: bool) -> None:
     """Import strict.lst and regex.lst, or domain_whitelist.json, or folders that have them.
 
     Names stay names; an expression becomes a name or a suffix where one says the same. An
@@ -118,18 +135,19 @@ def golem(paths: tuple[Path, ...], regex: bool) -> None:
     """
     files = [file for path in paths for file in golem_files(path)]
     patterns: list[Pattern] = [pattern for file in files for pattern in golem_patterns(file)]
-    finish(import_patterns(patterns, expressions=regex), "golem", files)
+    finish(import_patterns(patterns, expressions=regex), "golem", files, output)
 
 
-@command.command(epilog="Example: jobgate import bacalhau http-domain-allowlist.txt > jobgate.toml")
+@command.command(epilog="Example: jobgate import bacalhau http-domain-allowlist.txt --output jobgate.toml")
 @_PATHS
-def bacalhau(paths: tuple[Path, ...]) -> None:
+@_OUTPUT
+def bacalhau(paths: tuple[Path, ...], output: Path | None) -> None:
     """Import an allowlist of domains, one a line, # for comments."""
     imported = Allowlist()
     for outcome in (read_allowlist(read_text(path), path.name) for path in _files(paths)):
         imported.notes = outcome.notes
         imported.add([*outcome.taken, *outcome.refused])
-    finish(imported, "bacalhau", paths)
+    finish(imported, "bacalhau", paths, output)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -69,6 +69,14 @@ def test_line_breaks_in_base64_do_not_matter() -> None:
     assert verified(broken, ROOT) == ids(SIGNER, BETWEEN, ROOT)
 
 
+def test_certificate_that_later_versions_of_the_library_refuse_is_refused_without_a_warning() -> None:
+    """A serial number that is not positive (RFC 5280 section 4.1.2.2)."""
+    raw = issue("root", serial=0x77665544).certificate.public_bytes(Encoding.DER)
+    negative = raw.replace(b"\x77\x66\x55\x44", b"\x87\x66\x55\x44", 1)
+    with pytest.raises(SignatureError, match=r"no sound X\.509 certificate: .* serial number"):
+        read_certificates(negative)
+
+
 NO_AUTHORITY = issue("no authority", ROOT, ca=False)
 UNSAID = issue("says nothing", ROOT, ca=None)
 USELESS = issue("may not sign certificates", ROOT, sign_certificates=False)

@@ -6,6 +6,7 @@ Source: yagna, utils/manifest-utils/src/keystore/x509_keystore.rs; RFC 5280 §6 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,16 +33,22 @@ def read_certificates(raw: bytes) -> list[x509.Certificate]:
     """Read one certificate in DER, or one or more in PEM.
 
     Raises:
-        SignatureError: They are neither.
+        SignatureError: They are neither, or break RFC 5280 in a way that ``cryptography`` still bears with.
     """
     from cryptography import x509
+    from cryptography.utils import CryptographyDeprecationWarning
 
-    try:
-        if b"-----BEGIN" in raw:
-            return x509.load_pem_x509_certificates(raw)
-        return [x509.load_der_x509_certificate(raw)]
-    except (ValueError, x509.InvalidVersion):
-        raise SignatureError("no X.509 certificate") from None
+    with warnings.catch_warnings():  # as versions to come will: a serial number of 0, for one
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        try:
+            if b"-----BEGIN" in raw:
+                return x509.load_pem_x509_certificates(raw)
+            return [x509.load_der_x509_certificate(raw)]
+        except (ValueError, x509.InvalidVersion):
+            raise SignatureError("no X.509 certificate") from None
+        except CryptographyDeprecationWarning as error:
+            broken = str(error).partition(". ")[0]
+            raise SignatureError(f"no sound X.509 certificate: {broken}") from None
 
 
 def certificate_id(certificate: x509.Certificate) -> str:
