@@ -102,6 +102,7 @@ def test_folders_are_those_of_the_configuration() -> None:
     assert settings().state.path.startswith(f"/var/lib/{name}/")
     assert str(settings().listen.control).startswith(f"unix:/run/{name}/")
     modes = {f"{where}/{name}": values("jobgate.service", f"{key}Mode") for key, where in FOLDERS.items()}
+    assert modes.pop(f"/var/lib/{name}") == ["0700"]  # made by the service alone: see its comment
     lines = [line.split() for line in (DEPLOY / "jobgate.tmpfiles.conf").read_text().splitlines()]
     assert modes == {line[1]: [line[2]] for line in lines if line[0] == "d"}
 

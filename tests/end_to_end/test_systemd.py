@@ -36,19 +36,36 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
 """
 
 
-def commands_of_the_page() -> list[str]:
-    """Those that root installs it by; Python's part is there already."""
-    blocks = re.findall(r"^```console\n(.*?)^```$", (ROOT / "docs" / "systemd.md").read_text(), re.M | re.S)
-    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
+PAGE = (ROOT / "docs" / "systemd.md").read_text()
+
+
+def commands_of(text: str) -> list[str]:
+    """What root types."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
+
+
+def section(title: str) -> str:
+    """A section of the page."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def installation() -> list[str]:
+    """Python's part is there already."""
     mine = ("install ", "systemd-sysusers ", "systemd-tmpfiles ", "systemctl daemon-reload")
-    return [line for line in lines if line.startswith(mine)]
+    return [line for line in commands_of(section("Install")) if line.startswith(mine)]
+
+
+def run_all(made: Systemd, commands: list[str]) -> None:
+    """Run them from a checkout."""
+    made.run("sh", "-e", text="\n".join([f"cd {ROOT}", *commands]))
 
 
 @pytest.fixture(scope="module")
 def booted() -> Iterator[Systemd]:
     try:
         with systemd() as made:
-            made.run("sh", "-e", text="\n".join([f"cd {ROOT}", *commands_of_the_page()]))
+            run_all(made, installation())
             made.run("sh", "-c", f"cat >> {CONFIG}", text=JOB)
             yield made
     except SystemdError as error:
@@ -125,6 +142,29 @@ def test_reload_takes_a_file_on_or_fails_and_changes_nothing(service: Systemd) -
     assert (service.show("jobgate", "ActiveState"), service.show("jobgate", "MainPID")) == ("active", pid)
 
 
+def test_state_that_root_has_left_is_the_services(booted: Systemd) -> None:
+    """Somebody tries the gateway by hand, as the README has it, and then installs it."""
+    booted.run("mkdir", "-p", "/var/lib/jobgate")
+    booted.run("touch", "/var/lib/jobgate/state.db")
+    booted.run("chown", "-R", "root:root", "/var/lib/jobgate")
+    booted.run("systemd-tmpfiles", "--create", "jobgate.conf")
+    booted.run("systemctl", "start", "jobgate")
+    owner = booted.run("stat", "--format=%U", "/var/lib/jobgate/state.db").strip()
+    booted.run("systemctl", "stop", "jobgate")
+    assert owner == "jobgate"
+
+
+def test_wrong_file_is_not_tried_again_and_again(booted: Systemd) -> None:
+    before = booted.run("cat", CONFIG)
+    booted.run("sh", "-c", f"cat >> {CONFIG}", text="nonsense = 1\n")
+    done = booted.call("systemctl", "start", "jobgate")
+    state = booted.show("jobgate", "ActiveState"), booted.show("jobgate", "NRestarts")
+    booted.run("sh", "-c", f"cat > {CONFIG}", text=before)
+    booted.run("systemctl", "reset-failed", "jobgate")
+    assert done.returncode != 0
+    assert state == ("failed", "0")
+
+
 def test_first_connection_starts_the_service(socket: Systemd) -> None:
     assert socket.show("jobgate", "ActiveState") == "inactive"
     assert ask(socket) == REFUSED
@@ -140,6 +180,19 @@ def test_restart_refuses_no_connection_and_keeps_the_control_socket(socket: Syst
         pids.add(socket.show("jobgate", "MainPID"))
         assert "nightly" in socket.run("jobgate", "jobs", "list")
     assert len(pids) == 3
+
+
+def test_change_to_take_overs_refuses_no_connection(socket: Systemd) -> None:
+    run_all(socket, ["systemctl enable jobgate.socket jobgate.service", "systemctl start jobgate"])
+    run_all(socket, commands_of(section("Change, restart, upgrade"))[:-1])
+    with subprocess.Popen(socket.command("systemctl", "start", "jobgate@1")) as start:
+        assert [ask(socket) for _ in range(5)] == [REFUSED] * 5
+        assert start.wait(60) == 0
+    while socket.show("jobgate", "ActiveState") != "inactive":
+        pass
+    assert ask(socket) == REFUSED
+    assert socket.show("jobgate@1", "ActiveState") == "active"
+    socket.run("systemctl", "stop", "jobgate@1")
 
 
 def test_second_instance_takes_over_and_the_first_ends_with_its_last_connection(booted: Systemd) -> None:
@@ -171,8 +224,7 @@ def test_second_instance_takes_over_and_the_first_ends_with_its_last_connection(
 
 
 def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Systemd) -> None:
-    page = (ROOT / "docs" / "systemd.md").read_text()
-    (drop_in,) = re.findall(r"^```ini\n(.*?)^```$", page, re.M | re.S)
+    (drop_in,) = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.M | re.S)
     folder = "/etc/systemd/system/jobgate.service.d"
     booted.run("sh", "-c", f"mkdir -p {folder} && cat > {folder}/netns.conf", text=drop_in)
     booted.run("systemctl", "daemon-reload")
@@ -191,3 +243,13 @@ def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Syst
         booted.run("systemctl", "daemon-reload")
         job.kill()
     assert "407" in refused.stdout, refused  # it is another job's token
+
+
+def test_removal_leaves_nothing(booted: Systemd) -> None:
+    """The last test here."""
+    booted.run("systemctl", "enable", "--now", "jobgate@1")
+    booted.run("mkdir", "-p", "/opt/jobgate")
+    run_all(booted, commands_of(section("Remove it")))
+    places = ("/etc", "/opt", "/run", "/usr/bin", "/usr/lib", "/var/lib")
+    assert booted.run("find", *places, "-name", "*jobgate*") == ""
+    assert booted.call("getent", "passwd", "jobgate").returncode != 0
