@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import re
 import shutil
 import subprocess
 
@@ -16,7 +15,6 @@ from jobgate.cli import cli
 from jobgate.cli.lockdown import IMAGE_UID
 from jobgate.config.load import ConfigError, load_text
 from jobgate.launch.environment import proxy_variables
-from support.docker_engine import ROOT
 from support.kustomize import (
     DEPLOY,
     OVERLAYS,
@@ -88,7 +86,11 @@ def test_kustomize_makes_the_same_of_it(overlay: str) -> None:
     def key(resource: Resource) -> str:
         return f"{resource['kind']}/{resource['metadata']['name']}"
 
-    made = sorted(yaml.safe_load_all(done.stdout), key=key)
+    printed = list(yaml.safe_load_all(done.stdout))
+    kinds = [resource["kind"] for resource in printed]
+    if overlay in ("jobs", "kuberay"):  # in this order they are applied: no pod is there before its policy
+        assert kinds.index("NetworkPolicy") < min(map(kinds.index, {"Job", "RayCluster"} & set(kinds)))
+    made = sorted(printed, key=key)
     for resource in made:  # long values come in lines
         for name, value in resource.get("data", {}).items():
             resource["data"][name] = value.replace("\n", "")
@@ -222,15 +224,6 @@ def test_grace_is_longer_than_the_drain(overlay: str) -> None:
     drain_s = load_text("").timeouts.drain_s
     (seconds,) = {spec["terminationGracePeriodSeconds"] for which, spec in PODS if which == overlay}
     assert seconds > drain_s
-
-
-def test_page_applies_every_overlay_and_no_other() -> None:
-    page = (ROOT / "docs" / "kubernetes.md").read_text()
-    applied = re.findall(r"^\$ kubectl apply -k (\S+)", page, re.M)
-    assert set(applied) == {f"deploy/kubernetes/{overlay}" for overlay in OVERLAYS}
-    built = re.findall(r"^\$ docker build .*-f (\S+)", page, re.M)
-    assert built == ["deploy/kubernetes/lockdown.Dockerfile"]
-    assert all((ROOT / path).exists() for path in built)
 
 
 def test_image_of_the_lockdown_runs_the_lockdown() -> None:

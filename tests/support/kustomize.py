@@ -17,7 +17,7 @@ OVERLAYS = ("sidecar", "gateway", "jobs", "kuberay")
 #: One object of the API, as YAML has it.
 Resource = dict[str, Any]
 
-_KNOWN = {"apiVersion", "kind", "resources", "secretGenerator", "generatorOptions", "images"}
+_KNOWN = {"apiVersion", "kind", "resources", "secretGenerator", "generatorOptions", "images", "sortOptions"}
 
 
 def resources(name: str) -> list[Resource]:
