@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
-import sys
-import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
 import pytest
-import trustme
 
 from jobgate.client import Client
 from jobgate.client.values import Job
 from support.ray_cluster import DASHBOARD, PLUGINS, Cluster, Machine, machine
+from support.ray_site import site
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "ray"
@@ -67,34 +66,17 @@ INDEX = "http://index.ok.test:8080/simple"
 Report = dict[str, str]
 
 
-def write_package(index: Path, name: str, version: str) -> None:
-    """Make an index with one package: a wheel with one module."""
-    folder = index / "simple" / name
-    folder.mkdir(parents=True)
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-
-
 @pytest.fixture(scope="module")
 def here() -> Iterator[Machine]:
     """A machine with a site of packages and uploads, and a gateway."""
     folder = Path("/tmp/jobgate-ray")  # noqa: S108  Ray's sockets have long names, and paths of sockets are short
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "uploads").mkdir(parents=True)
-    write_package(folder / "index", "gatepkg", "1.5")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    authority.issue_cert("www.ok.test").private_key_and_cert_chain_pem.write_to_path(
-        str(folder / "server.pem")
-    )
+    folder.mkdir()
+    program = site(folder, "www.ok.test", package=("gatepkg", "1.5"))
     (folder / "gateway.toml").write_text(GATEWAY.format(folder=folder))
     with machine(folder) as made:
         processes = [
-            made.start(sys.executable, str(DATA / "site.py"), str(folder)),
+            made.start(*program),
             made.start("jobgate", "serve", "--config", str(folder / "gateway.toml")),
         ]
         yield made
@@ -193,7 +175,7 @@ def test_Ry4_wider_task_is_refused(seen: str) -> None:
 
 
 BULK = """
-import os, pathlib, sys, time, urllib.request
+import fcntl, os, pathlib, sys, time, urllib.request
 import ray
 
 ray.init()
@@ -205,8 +187,8 @@ def load():
     content = urllib.request.urlopen("http://www.ok.test:8080/bulk").read()
     job = os.environ["RAY_JOB_ID"]
     (folder / f"done-{job}").write_text(f"{len(content)} {time.monotonic() - start:.2f}")
-    while not (folder / "go").exists():
-        time.sleep(0.1)
+    with (folder / "go").open() as go:
+        fcntl.flock(go, fcntl.LOCK_SH)  # when the test has seen us
 
 ray.get(load.remote())
 """
@@ -215,14 +197,13 @@ ray.get(load.remote())
 def test_Ry5_two_jobs_with_equal_policy_have_a_rate_each(cluster: Cluster, here: Machine) -> None:
     (here.folder / "bulk.py").write_text(BULK)
     bulk = ["python", f"{here.folder}/bulk.py", str(here.folder)]
-    cluster.submit_together({"egress": egress("two")}, [bulk, bulk])
-    try:
+    with (here.folder / "go").open("w") as go:
+        fcntl.flock(go, fcntl.LOCK_EX)
+        cluster.submit_together({"egress": egress("two")}, [bulk, bulk])
         here.until(lambda: len(list(here.folder.glob("done-*"))) == 2)
         names = [path.name.removeprefix("done-") for path in here.folder.glob("done-*")]
         (group,) = policies(here, "two")
         live = {name: jobs(here)[f"{group.id}.{name}"].live for name in names}
-    finally:
-        (here.folder / "go").touch()
     for one in live.values():
         assert one.rate_down == 1_250_000  # 10 Mbit/s, of its own
         assert one.bytes_down > 5_000_000

@@ -100,12 +100,17 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """Make a machine, and end all that runs on it."""
+def machine(folder: Path, *prepare: str) -> Iterator[Machine]:
+    """Make a machine, and end all that runs on it.
+
+    Args:
+        folder: For files.
+        prepare: Commands of a shell, before anything else runs on it.
+    """
     holder = subprocess.Popen(
         [
             *("unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child", "--"),
-            *("sh", "-c", "ip link set lo up && echo ready && exec cat"),
+            *("sh", "-e", "-c", "\n".join(["ip link set lo up", *prepare, "echo ready", "exec cat"])),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""The internet of the Ray tests: packages, uploads, a page; HTTP on 8080, HTTPS on 8443.
+"""The internet of the Ray tests: packages, uploads, a page; HTTP and HTTPS.
 
-    python site.py FOLDER
+    python site.py FOLDER [ADDRESS HTTP_PORT HTTPS_PORT]
 
 FOLDER has ``index/`` and ``uploads/``, and ``server.pem`` with certificate and key.
 """
@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 FOLDER = Path(sys.argv[1])
+ADDRESS, HTTP_PORT, HTTPS_PORT = sys.argv[2:] or ("127.0.0.1", "8080", "8443")
 BULK_BYTES = 5_000_000
 
 
@@ -48,8 +49,8 @@ class Handler(SimpleHTTPRequestHandler):
 
 def main() -> None:
     """Serve until the process is ended."""
-    plain = ThreadingHTTPServer(("127.0.0.1", 8080), Handler)
-    secure = ThreadingHTTPServer(("127.0.0.1", 8443), Handler)
+    plain = ThreadingHTTPServer((ADDRESS, int(HTTP_PORT)), Handler)
+    secure = ThreadingHTTPServer((ADDRESS, int(HTTPS_PORT)), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(FOLDER / "server.pem")
     secure.socket = context.wrap_socket(secure.socket, server_side=True)

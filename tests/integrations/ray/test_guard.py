@@ -53,7 +53,7 @@ def test_what_the_plugin_sets_is_found() -> None:
         pytest.param(
             environ("http://127.0.0.1:3128"), "the proxy is none that the plugin", id="no-credentials"
         ),
-        pytest.param(environ("http://127.0.0.1:9"), "the proxy is none that the plugin", id="network-none"),
+        pytest.param(environ("http://127.0.0.1:9"), 'egress is of network "none"', id="network-none"),
         pytest.param(
             environ("http://ray-0a1b2c3d-4.${RAY_JOB_ID}:s@127.0.0.1:1"), "the proxy is none", id="unexpanded"
         ),

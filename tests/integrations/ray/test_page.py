@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 
 from jobgate.config.load import load_text
+from jobgate.config.policy import JobPolicy, Network, job_problems
+from jobgate.config.rule import parse_rule
+from jobgate.config.rules import RuleSet
 from jobgate.integrations.ray import options
 from jobgate.integrations.ray.request import read_egress
 from support.ray_cluster import PLUGINS
@@ -26,6 +29,15 @@ def test_environments_of_the_page_are_read() -> None:
     egress = read_egress(json.loads(submitted))
     assert egress is not None
     assert egress.network == "http"
+
+
+def test_jobs_of_the_page_are_within_the_node_of_the_page() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    asked = re.findall(r'"egress": (\{[^{}]*\})', PAGE)
+    assert len(asked) == 3
+    for egress in map(json.loads, asked):
+        policy = JobPolicy(Network.HTTP, RuleSet(map(parse_rule, egress["domains"])))
+        assert job_problems(policy, load_text(text).node.policy) == []
 
 
 def test_plugin_of_the_page_is_the_one_that_is_tested() -> None:

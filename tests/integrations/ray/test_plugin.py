@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -71,8 +72,11 @@ async def test_worker_without_a_gateway_is_not_started(
 ) -> None:
     monkeypatch.setenv("JOBGATE_CONTROL", str(tmp_path / "nobody.sock"))
     ray = plugin.EgressPlugin()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await ray.create(ray.get_uris(WEB)[0], WEB, context(), LOG)
+    # Ray prints all of this for whoever sent the job: one error, by the shortest way.
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
+    assert [frame.name for frame in traceback.extract_tb(caught.tb)][1:] == ["create"]
     with pytest.raises(KeyError):
         ray.modify_context(ray.get_uris(WEB), WEB, context(), LOG)
 

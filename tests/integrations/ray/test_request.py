@@ -30,6 +30,8 @@ def test_environment_without_the_field_asks_for_nothing(env: dict[str, object]) 
     [
         pytest.param(WEB, {"network": "http", "domains": [".b.test", "a.test"]}, id="http"),
         pytest.param({"domains": ["a.test"]}, {"network": "http", "domains": ["a.test"]}, id="implied"),
+        # which the gateway refuses: at least one domain
+        pytest.param({"domains": []}, {"network": "http", "domains": []}, id="implied-by-an-empty-list"),
         pytest.param({}, {"network": "none"}, id="nothing-said"),
         pytest.param({"network": "full"}, {"network": "full"}, id="full"),
         pytest.param(

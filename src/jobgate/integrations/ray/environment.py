@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from jobgate.gateway.variables import TOKEN_PLACE
 from jobgate.launch.environment import JAVA_OPTIONS
 
+from .guard import NOWHERE
 from .request import is_proxy_variable
 
 #: What Ray puts the job's number in place of.
 MEMBER = "${RAY_JOB_ID}"
 _URLS = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 _DIRECT = ("no_proxy", "NO_PROXY")
-#: Nobody listens there (RFC 863), and what is refused ends at once.
-_NOWHERE = "http://127.0.0.1:9"
 #: Of Ray's agent: where the cluster is.
 _AGENT_OPTIONS = ("--node-ip-address=", "--gcs-address=")
 
@@ -43,7 +42,7 @@ def gated(variables: Mapping[str, str], job_id: str, token: str, no_proxy: Seque
 def cut_off(no_proxy: Sequence[str]) -> dict[str, str]:
     """The variables of a worker without network: its clients find nobody."""
     direct = ",".join(("localhost", "127.0.0.1", "::1", *no_proxy))
-    return {**dict.fromkeys(_URLS, _NOWHERE), **dict.fromkeys(_DIRECT, direct)}
+    return {**dict.fromkeys(_URLS, NOWHERE), **dict.fromkeys(_DIRECT, direct)}
 
 
 def put_over(env_vars: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,9 @@ PROBE = "http://jobgate.internal/denials"
 #: What a driver's tasks are told by Ray, as JSON.
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
+#: Where a worker of network "none" is led: nobody listens there (RFC 863), and what is refused ends at once.
+NOWHERE = "http://127.0.0.1:9"
+
 _ADVICE = "is the plugin in RAY_RUNTIME_ENV_PLUGINS of this node, and egress in the runtime environment?"
 _POLICY = r"ray-[0-9a-f]{8}-[0-9]+"
 _MEMBER = re.compile(rf"(?P<policy>{_POLICY})\.(?P<member>[A-Za-z0-9_-]{{1,64}})")
@@ -58,6 +61,8 @@ def find_gate(environ: Mapping[str, str]) -> Gate:
     urls = {environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     if len(urls) != 1 or "" in urls:
         raise NotGated(f"the proxy variables are not those of a gate: {_ADVICE}")
+    if urls == {NOWHERE}:
+        raise NotGated('egress is of network "none", which has no gate: leave out the check, or list domains')
     try:
         url = urlsplit(urls.pop())
         user, port = unquote(url.username or ""), url.port

@@ -23,6 +23,7 @@ from typing import Protocol
 from ray._private.runtime_env.plugin import RuntimeEnvPlugin
 
 from jobgate.client import Client
+from jobgate.client.errors import GatewayError
 
 from .environment import cluster_hosts, put_over
 from .leases import Leases
@@ -79,7 +80,11 @@ class EgressPlugin(RuntimeEnvPlugin):  # type: ignore[misc]  # Ray is not there 
         """
         egress = read_egress(runtime_env)
         if egress is not None:
-            await self._leases.take(egress)
+            try:
+                await self._leases.take(egress)
+            except (GatewayError, OSError, ValueError) as error:
+                # Ray shows all of its way to whoever sent the job; what counts is what it says.
+                raise error.with_traceback(None) from None
         return SIZE_BYTES
 
     def modify_context(

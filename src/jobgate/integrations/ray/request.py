@@ -61,7 +61,7 @@ def read_egress(runtime_env: Mapping[str, object]) -> Egress | None:
     unknown = [str(key) for key in value if key not in _KEYS]
     if unknown:
         raise ValueError(f"egress.{unknown[0]}: unknown key; known are {', '.join(_KEYS)}")
-    network = value.get("network", "http" if value.get("domains") else "none")
+    network = value.get("network", "http" if "domains" in value else "none")
     if network not in _NETWORKS:
         raise ValueError(f"egress.network: expected one of: {', '.join(_NETWORKS)}")
     settings: dict[str, object] = {"network": network}
