@@ -19,15 +19,18 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from urllib.parse import urlsplit
 
 import ray
 
 
 def install(package: str, index: str, target: str) -> str:
     """Install a package from an index into a folder of the task's own; say which version came."""
-    host = index.split("/")[2].split(":")[0]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--target", target, "--index-url", index, "--trusted-host", host, package]
+    command += ["--target", target, "--index-url", index, package]
+    place = urlsplit(index)
+    if place.scheme == "http":  # which pip takes from no other host
+        command += ["--trusted-host", place.hostname or ""]
     subprocess.run(command, check=True)
     (found,) = importlib.metadata.distributions(name=package, path=[target])
     return found.version

@@ -145,15 +145,15 @@ def seen(cluster: Cluster) -> str:
 
 def test_Ry1_everybody_is_behind_the_gate_and_ray_works(seen: str, here: Machine) -> None:
     said = reports(seen)
-    assert set(said) == {"driver", "task", "actor", "other-task", "own-proxy"}, seen
-    for who in ("driver", "task", "actor", "own-proxy"):
+    assert set(said) == {"driver", "task", "actor", "other-task", "none-said", "own-proxy"}, seen
+    for who in ("driver", "task", "actor", "none-said", "own-proxy"):
         assert (said[who]["allowed"], said[who]["denied"]) == ("hello", "403 not-listed"), said[who]
         assert said[who]["no_proxy"].split(",")[:3] == ["localhost", "127.0.0.1", "::1"]
     assert (said["other-task"]["allowed"][:40], said["other-task"]["denied"]) == (
         "<urlopen error Tunnel connection failed:",
         "hello",
     )
-    assert "RESULTS [42, 42, 42, 42]" in seen
+    assert "RESULTS [42, 42, 42, 42, 42]" in seen
 
 
 def test_Ry1_names_are_those_of_the_ray_job_and_of_the_submission(seen: str) -> None:

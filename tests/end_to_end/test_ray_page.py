@@ -47,10 +47,12 @@ def test_commands_of_the_page_run_the_job_and_print_what_it_says() -> None:
         f"mount --bind {folder}/hosts /etc/hosts",
         "mount -t tmpfs tmpfs /run",
     )
-    environ = {"SSL_CERT_FILE": f"{folder}/ca.pem", "RAY_TMPDIR": f"{folder}/ray"}
+    trusted = dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT"), f"{folder}/ca.pem")
     with machine(folder, *prepare) as made:
         served = made.start(*site(folder, *hosts, package=("six", "1.17.0"), at=(ADDRESS, "80", "443")))
-        made.run("bash", "-c", "\n".join(shell), environ=environ, code=None)
+        made.run(
+            "bash", "-c", "\n".join(shell), environ={**trusted, "RAY_TMPDIR": f"{folder}/ray"}, code=None
+        )
     served.communicate()  # it has ended with its machine
     said = (folder / "said").read_text()
     assert steps[-1].output

@@ -61,6 +61,7 @@ def main() -> None:
             task.remote("task"),
             actor.remote().look.remote(),
             task.options(runtime_env=narrow).remote("other-task"),
+            task.options(runtime_env={"egress": None}).remote("none-said"),
             task.options(runtime_env={"env_vars": {"http_proxy": "http://own:1"}}).remote("own-proxy"),
         ]
     )
