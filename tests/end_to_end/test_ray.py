@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -16,22 +14,13 @@ import pytest
 
 from jobgate.client import Client
 from jobgate.client.values import Job
-from support.ray_cluster import DASHBOARD, PLUGINS, Cluster, Machine, machine
+from support.ray_cluster import DASHBOARD, MARKS, PLUGINS, Cluster, Machine, machine
 from support.ray_site import site
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "ray"
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        os.geteuid() != 0
-        or not all(map(shutil.which, ("ip", "nsenter", "unshare")))
-        or find_spec("ray") is None,
-        reason="needs root, the tools of namespaces, and jobgate[ray]",
-    ),
-]
+pytestmark = MARKS
 
 LEASE_S = 8
 GATEWAY = """

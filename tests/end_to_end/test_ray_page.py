@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 from support.pages import steps_of
-from support.ray_cluster import machine
+from support.ray_cluster import MARKS, machine
 from support.ray_site import site
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "ray.md"
 ADDRESS = "93.184.215.14"  # a public one, which the gate dials without being told
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        os.geteuid() != 0
-        or not all(map(shutil.which, ("ip", "nsenter", "unshare")))
-        or find_spec("ray") is None,
-        reason="needs root, the tools of namespaces, and jobgate[ray]",
-    ),
-]
+pytestmark = MARKS
 
 
 def test_commands_of_the_page_run_the_job_and_print_what_it_says() -> None:

@@ -7,18 +7,33 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 #: Of one command; a busy machine needs half a minute to start a worker.
 COMMAND_S = 240.0
 DEADLINE_S = 120.0
 DASHBOARD = "http://127.0.0.1:8265"
 PLUGINS = '[{"class": "jobgate.integrations.ray.plugin.EgressPlugin", "priority": 5}]'
+#: Of a module with tests that use one.
+MARKS = [
+    pytest.mark.ray,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        os.geteuid() != 0
+        or not all(map(shutil.which, ("ip", "nsenter", "unshare")))
+        or find_spec("ray") is None,
+        reason="needs root, the tools of namespaces, and jobgate[ray]",
+    ),
+]
 _PAUSE_S = 0.2
 #: What an environment needs to run our own Python, and nothing that leads to the network.
 _KEPT = ("PATH", "LANG", "HOME")
