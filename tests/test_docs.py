@@ -67,6 +67,37 @@ def test_missing_test_is_found() -> None:
     assert named_tests("shown by `test_that_nobody_wrote`") - TESTS == {"test_that_nobody_wrote"}
 
 
+def said_twice(text: str, *, words: int = 10, lines: int = 30) -> list[int]:
+    """Lines that begin with what prose of the last lines has said already: a merge has kept both forms."""
+    prose = re.sub(
+        r"^```.*?^```$|^\|.*?$", lambda block: "\n" * block[0].count("\n"), text, flags=re.M | re.S
+    )
+    found = [(word, number) for number, line in enumerate(prose.splitlines()) for word in line.split()]
+    seen: dict[tuple[str, ...], int] = {}
+    twice = []
+    for start in range(len(found) - words + 1):
+        part = tuple(word for word, _ in found[start : start + words])
+        number = found[start][1]
+        if 0 < number - seen.get(part, number) <= lines:
+            twice.append(number + 1)
+        seen[part] = number
+    return sorted(set(twice))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name != "benchmarks"], ids=lambda page: page.name
+)
+def test_page_says_nothing_twice(page: Path) -> None:
+    assert said_twice(page.read_text()) == []
+
+
+def test_what_is_said_twice_is_found() -> None:
+    bullet = "- one two three four five six seven eight nine ten eleven\n"
+    wrapped = bullet.replace("six ", "six\n")
+    assert said_twice(f"# T\n{bullet}- another\n{wrapped}") == [4]
+    assert said_twice(f"```console\n{bullet}{bullet}```\n{bullet}") == []
+
+
 def configuration_blocks() -> list[str]:
     """The TOML of docs/configuration.md: the tables of a node, then a job."""
     return re.findall(r"```toml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
