@@ -22,6 +22,8 @@ from rate_flow import Flow
 from rate_measures import percentile
 from rate_peers import FIRST_PORT, MBIT, TEN_MBIT, GateJob, gate_command, gate_configuration
 
+from jobgate.proxy.accepting import effective_connections
+
 LOOP, GATE = "bare splice loop", "gate"
 NAME = "near.test"
 BURST_BYTES, CHUNK_BYTES = 65536, 32768
@@ -39,8 +41,6 @@ _MAX_JOBS = 2000
 _LARGEST_TRIES = 3
 #: Aim a little below a full core.
 _MARGIN = 0.98
-#: How a gate bounds its connections by its descriptors (``docs/design.md``).
-_RESERVED, _PER_CONNECTION = 256, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +207,14 @@ class Bench:
 
 
 def tunnels_for(jobs: int, wanted: int) -> int:
-    """Return how many tunnels each job can have within the gate's descriptors."""
-    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(wanted, (descriptors - _RESERVED) // _PER_CONNECTION // jobs))
+    """Return how many tunnels each job can have within the gate's descriptors, which suffice for ours."""
+    return max(1, min(wanted, effective_connections(wanted * jobs) // jobs))
 
 
 def measure(bench: Bench, sizes: Sequence[int], say: Callable[[str], None]) -> CostResult:
     """Ask all questions of cost."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # as the gate does
     result = CostResult()
     for wanted in (1, 10):
         for jobs in sizes:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 #: Descriptors kept for everything that is not a connection.
 RESERVED_DESCRIPTORS = 256
-#: Descriptors that one connection may need: both legs, and the pipes of a faster relay.
-DESCRIPTORS_PER_CONNECTION = 4
+#: Both legs of a connection, spliced or not, and for every second one two of the ``spare``.
+DESCRIPTORS_PER_CONNECTION = 3
 
 # struct ucred: pid, uid, gid (unix(7)).
 _UCRED = struct.Struct("=iII")
@@ -73,7 +73,8 @@ class Reception:
         job = entrance.anyones(peer)
         if job is None and self._gate.takes(sock, peer):
             return
-        if len(self._tasks) >= 2 * self._gate.max_connections or not self._has_room(job, peer):
+        heard = self._gate.max_connections + spare(self._gate.max_connections)
+        if len(self._tasks) >= heard or not self._has_room(job, peer):
             sock.close()
             return
         refusal: Reason | None = None
@@ -170,6 +171,11 @@ class Reception:
             gate.nobody.id, f"{peer.text}:{peer.uid}", gate.nobody.usage, gate.journal, time.monotonic
         )
         exchange.finish(Reason.UNKNOWN_JOB)
+
+
+def spare(max_connections: int) -> int:
+    """Return how many connections above the cap are heard, and how many upstream ones are kept idle."""
+    return (max_connections + 1) // 2
 
 
 def effective_connections(configured: int) -> int:

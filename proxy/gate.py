@@ -15,7 +15,7 @@ from jobgate.config.settings import JobSettings, Settings
 from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.total import NodeTotal
 
-from .accepting import Reception, effective_connections
+from .accepting import Reception, effective_connections, spare
 from .alone import Alone
 from .dial import Dialer, dial
 from .direction import Direction
@@ -94,7 +94,7 @@ class Gate(Alone):
         self._commons = Commons(
             memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),
             self._pacer,
-            IdleBudget(self.max_connections),
+            IdleBudget(spare(self.max_connections)),
             NodeTotal(settings.node.total_rate_up, self._pacer),
             NodeTotal(settings.node.total_rate_down, self._pacer),
             Clocks(clock_wall, self._loop.time, self._loop.call_later),
@@ -176,7 +176,7 @@ class Gate(Alone):
         """
         before = self.max_connections
         self._take(settings)
-        self._commons.idle.left += self.max_connections - before
+        self._commons.idle.left += spare(self.max_connections) - spare(before)
         self._share_totals()
         node, changed = settings.node.policy, {job.id: job for job in jobs}
         for asked in changed.values():

@@ -120,7 +120,7 @@ def test_stop_waits_longer_than_the_drain() -> None:
 
 def test_descriptors_suffice_for_every_connection() -> None:
     limit = int(values("jobgate.service", "LimitNOFILE")[0])
-    assert (limit - 256) // 4 >= settings().limits.max_connections
+    assert (limit - 256) // 3 >= settings().limits.max_connections
 
 
 def test_readiness_is_notified() -> None:

@@ -70,7 +70,7 @@ async def test_ready_says_how_many_connections_the_descriptors_allow(file: File)
     resource.setrlimit(resource.RLIMIT_NOFILE, (656, before[1]))
     try:
         async with running(file.service(job())) as service:
-            assert service.besides["max_connections"] == 100
+            assert service.besides["max_connections"] == 133
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import resource
+import socket
+from contextlib import AsyncExitStack
+from itertools import pairwise
 
 import pytest
 
-from jobgate.proxy.accepting import effective_connections
-from support.gate import FakeResolver, RunningGate, running_gate
-from support.messages import absolute
+from jobgate.proxy.accepting import RESERVED_DESCRIPTORS, effective_connections, spare
+from jobgate.proxy.splice import OWN
+from support.client import Client
+from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
+from support.messages import absolute, connect
+from support.origin import Origin, echo
+from support.splicers import CountingSplicer
 from support.visits import showing
 from support.wait import until
 
@@ -30,14 +39,63 @@ domains = ["ok.test"]
 
 @pytest.mark.parametrize(
     ("descriptors", "configured", "effective"),
-    [(1024, 20000, 192), (65536, 20000, 16320), (1 << 20, 20000, 20000), (256, 20000, 1), (1024, 5, 5)],
-    ids=["1024", "65536", "enough", "none-left", "configured"],
+    [(1024, 20000, 256), (20000, 20000, 6581), (1 << 20, 20000, 20000), (256, 20000, 1), (1024, 5, 5)],
+    ids=["1024", "20000", "enough", "none-left", "configured"],
 )
 def test_effective_connections_leave_descriptors_for_upstreams(
     monkeypatch: pytest.MonkeyPatch, descriptors: int, configured: int, effective: int
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert effective_connections(configured) == effective
+
+
+@pytest.mark.parametrize("descriptors", [259, 260, 261, 262, 1024, 20000])
+def test_descriptors_suffice_for_all_connections_and_the_spare_ones(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    connections = effective_connections(20000)
+    in_all = 2 * connections + 2 * spare(connections)  # refused ones have one leg, idle ones likewise
+    assert in_all <= descriptors - RESERVED_DESCRIPTORS + 1
+
+
+class WatchingSplicer(CountingSplicer):
+    """Remembers how many descriptors the process had at most while bytes were spliced."""
+
+    __slots__ = ("most",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    def move(self, source: socket.socket, target: socket.socket, n: int) -> tuple[int, bytes]:
+        moved = super().move(source, target, n)
+        self.most = max(self.most, len(os.listdir("/proc/self/fd")))
+        return moved
+
+
+async def echoed(client: Client, content: bytes) -> None:
+    received, _ = await asyncio.gather(client.read_exactly(len(content)), client.send(content))
+    assert received == content
+
+
+@pytest.mark.parametrize("rate", ["1000000000", '"unlimited"'], ids=["limited", "unlimited"])
+async def test_tunnel_in_bulk_has_two_descriptors(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    splicer, content = WatchingSplicer(), bytes(1 << 21)
+    monkeypatch.setattr(OWN, "splicer", splicer)
+    async with Origin(echo) as origin, loopback_gate(rate=rate) as gate, AsyncExitStack() as stack:
+        most = []
+        for _ in range(3):
+            client = await stack.enter_async_context(gate.client())
+            assert (await client.request(connect(f"ok.test:{origin.port}"), "CONNECT")).status == 200
+            before = splicer.moved_bytes
+            splicer.most = 0
+            await echoed(client, content)
+            assert splicer.moved_bytes > before
+            most.append(splicer.most)
+    splicer.close()
+    ends = 2  # the client's and the origin's, which are in this process, too
+    assert [later - earlier for earlier, later in pairwise(most)] == [2 + ends] * 2
 
 
 def counts(gate: RunningGate) -> dict[str, int]:

@@ -18,6 +18,7 @@ from jobgate.config.load import load_text
 from jobgate.config.policy import PolicyError
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings, Settings
+from jobgate.proxy.accepting import spare
 from jobgate.proxy.alarms import own_alarms
 from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
@@ -218,7 +219,7 @@ def held(gate: Gate) -> dict[str, int]:
         "own": len(gate.own._endpoints),
         "tasks": len(gate.reception._tasks),
         "connections": len(gate.reception._connections),
-        "idle-upstreams": gate.max_connections - gate._commons.idle.left,
+        "idle-upstreams": spare(gate.max_connections) - gate._commons.idle.left,
         "log-shares": len(gate.journal._shares),
         "totals": len(gate._commons.total_up._jobs) + len(gate._commons.total_down._jobs),
         "alarms": len(own_alarms()),
