@@ -1,7 +1,7 @@
 """A bare splice relay: what moving bytes between two sockets costs at least.
 
 One epoll loop; whoever connects is joined to the origin, and every piece goes by two ``splice(2)``
-through a pipe of 256 KiB. No HTTP, no policy, no names, no log, no deadlines. The yardstick of ``run.py``
+through a pipe of 1 MiB. No HTTP, no policy, no names, no log, no deadlines. The yardstick of ``run.py``
 for bulk, as ``rate_loop.py`` is for limited tunnels; run by itself:
 
     python splice_relay.py PORT ORIGIN_PORT      prints the port that it listens on
@@ -16,7 +16,7 @@ import socket
 import sys
 from dataclasses import dataclass
 
-_PIPE_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 

@@ -27,7 +27,7 @@ from .wire import NARROW_BYTES, Wire
 
 _NOTHING = memoryview(b"")
 #: Spliced without a turn of the loop in between: other connections wait as long.
-PIECES_IN_A_ROW = 4
+PIECES_IN_A_ROW = 2
 
 
 class End(Enum):

@@ -19,8 +19,8 @@ from array import array
 
 logger = logging.getLogger("jobgate")
 
-#: A pipe has a slot for each page of its size, and a segment of a network takes one: 64 of 1448 bytes.
-PIPE_BYTES = 256 * 1024
+#: A pipe has a slot for each page of its size, and a segment of a network takes one: 128 of 1448 bytes.
+PIPE_BYTES = 512 * 1024
 
 _AVAILABLE = hasattr(os, "splice")
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _AVAILABLE else 0

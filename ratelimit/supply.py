@@ -13,7 +13,7 @@ from typing import Protocol
 from .bucket import TokenBucket, default_chunk_bytes
 from .quota import ByteQuota
 
-BULK_BYTES = 256 * 1024
+BULK_BYTES = 512 * 1024
 """Moved at once inside the kernel where nothing limits it: as much as a large pipe holds."""
 
 

@@ -129,13 +129,13 @@ def test_chunked_content_is_never_spliced(new_rig: NewRig, splicer: CountingSpli
 
 @pytest.mark.parametrize("rate", [RATE, math.inf])
 def test_content_of_known_length_is_spliced_to_its_end_and_no_further(new_rig: NewRig, rate: float) -> None:
-    rig = new_rig(rate=rate, framing=KnownLength(PIECE + 120))
+    rig = new_rig(rate=rate, framing=KnownLength(PIECE + 70))
     rig.begin()
     rig.clock.advance(1.0)
-    assert (bytes(rig.target.written), rig.spliced()) == (b"f" * PIECE, CONTENT[:120])
+    assert (bytes(rig.target.written), rig.spliced()) == (b"f" * PIECE, CONTENT[:70])
     assert rig.relay.end is End.COMPLETE
-    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + 120
-    assert rig.source.sock.recv(2000) == CONTENT[120:]
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + 70
+    assert rig.source.sock.recv(2000) == CONTENT[70:]
     assert (rig.source.reading, rig.source.is_narrow) == (True, False)
 
 
