@@ -157,7 +157,7 @@ class Direction:
         self.window = self._scratch[: self.piece_bytes]
         self.receive_buffer_bytes = receive_buffer_bytes(self._rate)
         self.send_buffer_bytes = (
-            None if math.isinf(self._rate) else max(MIN_SEND_BUFFER_BYTES, 2 * self.piece_bytes)
+            None if math.isinf(self._rate) else max(MIN_SEND_BUFFER_BYTES, 2 * self._queue.supply.most_bytes)
         )
 
     def _burst(self) -> int:

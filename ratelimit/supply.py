@@ -17,6 +17,12 @@ BULK_BYTES = 512 * 1024
 """Moved at once inside the kernel where nothing limits it: as much as a large pipe holds."""
 
 
+#: Of the burst, where that is large: half would leave 2 ms of the rate, which a busy process is late.
+BULK_SHARE = 3 / 8
+#: More room than any quota has.
+_NO_QUOTA = 1 << 62
+
+
 class Upper(Protocol):
     """The place of a whole job in the queue of the node: a ``Lane``."""
 
@@ -41,7 +47,8 @@ class Supply:
 
     Attributes:
         free: Nothing is needed but room in the quota.
-        piece_bytes: The most that one request is to ask for at the rate of now.
+        piece_bytes: The most that one request is to ask for at the rate of now …
+        most_bytes: … and where its bytes take no memory.
         slack_s: How late a request may be granted before the bucket overflows.
 
     Raises:
@@ -53,10 +60,12 @@ class Supply:
         "_cap_bytes",
         "_on_exhausted",
         "_on_upper",
+        "_room_bytes",
         "_take",
         "_upper",
         "bucket",
         "free",
+        "most_bytes",
         "piece_bytes",
         "quota",
         "slack_s",
@@ -80,10 +89,9 @@ class Supply:
         self._asked_bytes = 0  # of the node, without an answer yet
         self.bucket: TokenBucket | None = None
         self.quota = quota
-        self.piece_bytes = cap_bytes
         if not math.isinf(rate_bytes_per_s):
             self.bucket = TokenBucket(rate_bytes_per_s, burst_bytes, now)
-            self.piece_bytes = default_chunk_bytes(rate_bytes_per_s, burst_bytes, cap_bytes)
+        self.piece_bytes = self._chunk_bytes()
         self._choose()
 
     def __repr__(self) -> str:
@@ -91,13 +99,14 @@ class Supply:
 
     @property
     def bulk_bytes(self) -> int:
-        """The most to ask for at once of bytes that take no memory: without a rate that is more.
+        """The most to ask for at once of bytes that take no memory: where the burst is large, that is more.
 
-        Near the end of a quota it is not: that ends less than one piece below its limit.
+        Near the end of a quota it is not, and with a rate and a quota never: several may wait for the
+        same room, and what ends it is to be less than one piece.
         """
-        if self.free and self.quota.most_bytes - self.quota.moved_bytes >= BULK_BYTES:
-            return max(BULK_BYTES, self.piece_bytes)
-        return self.piece_bytes
+        quota = self.quota
+        is_room = quota.most_bytes - quota.moved_bytes >= self._room_bytes
+        return self.most_bytes if is_room else self.piece_bytes
 
     def take(self, n: int, now: float) -> bool:
         """Take all that ``n`` bytes need, or nothing; then ``due`` says when to try again."""
@@ -148,14 +157,12 @@ class Supply:
         """
         if math.isinf(rate_bytes_per_s):
             self.bucket = None
-            self.piece_bytes = self._cap_bytes
+        elif self.bucket is None:
+            self.bucket = TokenBucket(rate_bytes_per_s, burst_bytes, now)
+            self.bucket.drain(now)
         else:
-            if self.bucket is None:
-                self.bucket = TokenBucket(rate_bytes_per_s, burst_bytes, now)
-                self.bucket.drain(now)
-            else:
-                self.bucket.set_rate(rate_bytes_per_s, burst_bytes, now)
-            self.piece_bytes = default_chunk_bytes(rate_bytes_per_s, burst_bytes, self._cap_bytes)
+            self.bucket.set_rate(rate_bytes_per_s, burst_bytes, now)
+        self.piece_bytes = self._chunk_bytes()
         self.withdraw()
         self._choose()
 
@@ -166,17 +173,33 @@ class Supply:
         self._choose()
 
     def _choose(self) -> None:
-        """Say where tokens come from, and how soon they would be lost."""
+        """Say where tokens come from, how many at once, and how soon they would be lost."""
         bucket = self.bucket
-        self.slack_s = math.inf
+        self.most_bytes, self.slack_s = self.piece_bytes, math.inf
+        if self._upper is None:  # whose burst may be smaller than the job's
+            self.most_bytes = max(self.piece_bytes, self._bulk_chunk_bytes())
+        self._room_bytes = self.most_bytes if bucket is None else _NO_QUOTA
         if bucket is not None:
-            self.slack_s = (bucket.burst_bytes - self.piece_bytes) / bucket.rate_bytes_per_s
+            self.slack_s = (bucket.burst_bytes - self.most_bytes) / bucket.rate_bytes_per_s
         self.free = self.bucket is None and self._upper is None
         self._take: Callable[[int, float], bool] = _take_all
         if self._upper is not None:
             self._take = self._take_both
         elif self.bucket is not None:
             self._take = self.bucket.take
+
+    def _chunk_bytes(self) -> int:
+        bucket = self.bucket
+        if bucket is None:
+            return self._cap_bytes
+        return default_chunk_bytes(bucket.rate_bytes_per_s, bucket.burst_bytes, self._cap_bytes)
+
+    def _bulk_chunk_bytes(self) -> int:
+        bucket = self.bucket
+        if bucket is None:
+            return BULK_BYTES
+        burst_bytes = int(2 * BULK_SHARE * bucket.burst_bytes)
+        return default_chunk_bytes(bucket.rate_bytes_per_s, burst_bytes, BULK_BYTES)
 
     def _take_both(self, n: int, now: float) -> bool:
         """Take tokens of the job and of the node, which is asked only when the job's are there."""

@@ -108,7 +108,7 @@ def test_set_limits_changes_everything_that_depends_on_the_rate() -> None:
     assert seen == [
         (800, 800, 256 * KIB, 128 * KIB),
         (64 * KIB, 64 * KIB, None, None),
-        (64 * KIB, 64 * KIB, 62_500_000, 128 * KIB),
+        (64 * KIB, 64 * KIB, 62_500_000, 375_000),
     ]
 
 

@@ -260,6 +260,25 @@ def test_total_stays_the_rate_with_late_timers() -> None:
 
 
 @pytest.mark.parametrize(
+    "rate", [12_500_000.0, 50_000_000.0, 125_000_000.0, 1_250_000_000.0], ids="{:g}".format
+)
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_bulk_in_its_largest_pieces_keeps_every_bound_though_timers_are_late(rate: float, lanes: int) -> None:
+    late = random.Random(5)  # noqa: S311  (lateness of a simulation)
+    job = Job(rate, clock=VirtualClock(100.0, step_s=0.001, late_s=lambda: late.uniform(0.0, 0.001)))
+    piece = job.queue.lane().bulk_bytes
+    assert piece <= job.burst // 2
+    connections = [job.connect(repeat(piece)) for _ in range(lanes)]
+    job.clock.advance(0.5)  # the first burst is of whoever comes first
+    before = [connection.got for connection in connections]
+    job.clock.advance(4.0)
+    shares = [connection.got - past for connection, past in zip(connections, before, strict=True)]
+    assert sum(shares) == pytest.approx(rate * 4.0, rel=0.002)
+    assert job.excess() <= job.burst + rate * 0.001 + 1
+    assert max(shares) - min(shares) <= 2 * piece
+
+
+@pytest.mark.parametrize(
     "size_of",
     [
         lambda index: repeat(MIXED[1 + index % 6]),

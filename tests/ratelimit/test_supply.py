@@ -12,6 +12,7 @@ from jobgate.ratelimit.supply import BULK_BYTES, Supply
 
 RATE = 1000.0
 BURST = 500
+FAST, LARGE_BURST = 50_000_000.0, 200_000
 CAP = 400
 
 
@@ -196,15 +197,17 @@ def test_slack_is_the_time_until_the_bucket_overflows_and_follows_the_rate() -> 
         (RATE, 0, 250),
         (math.inf, BULK_BYTES, BULK_BYTES),
         (math.inf, BULK_BYTES - 1, CAP),
+        (FAST, 0, LARGE_BURST * 3 // 8),
+        (FAST, 1 << 40, CAP),
     ],
-    ids=["free", "rate", "quota", "end of the quota"],
+    ids=["free", "rate", "quota", "end of the quota", "large burst", "rate and quota"],
 )
-def test_bulk_is_asked_for_in_larger_pieces_where_nothing_limits_it(
+def test_bulk_is_asked_for_in_larger_pieces_where_the_burst_is_large(
     rate: float, max_bytes: int, bulk_bytes: int
 ) -> None:
     found = Supply(
         rate,
-        BURST,
+        LARGE_BURST if rate == FAST else BURST,
         0.0,
         cap_bytes=CAP,
         quota=ByteQuota(max_bytes),
@@ -215,3 +218,13 @@ def test_bulk_is_asked_for_in_larger_pieces_where_nothing_limits_it(
     if not math.isinf(rate):
         found.set_upper(FakeUpper())
         assert found.bulk_bytes == found.piece_bytes
+
+
+def test_slack_is_that_of_the_largest_piece() -> None:
+    rig = Rig()
+    rig.supply.set_rate(FAST, LARGE_BURST, 0.0)
+    assert rig.supply.most_bytes == LARGE_BURST * 3 // 8 > rig.supply.piece_bytes == CAP
+    assert rig.supply.slack_s == LARGE_BURST * 5 / 8 / FAST == 0.0025
+    rig.supply.set_upper(FakeUpper())  # whose tokens a large piece might never fit into
+    assert rig.supply.most_bytes == CAP
+    assert rig.supply.slack_s == (LARGE_BURST - CAP) / FAST
