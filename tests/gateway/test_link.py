@@ -5,13 +5,14 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 
 from jobgate.gateway import link
 from jobgate.gateway.link import MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, Link, LinkError
 from support.sockets import open_sockets
+from support.wait import until
 
 
 @pytest.fixture
@@ -78,6 +79,77 @@ async def test_what_the_kernel_has_no_room_for_now_is_sent_later(
         await left.send({"n": 1}, [sock.fileno()])
     (descriptor,) = (await right.receive()).descriptors
     os.close(descriptor)
+
+
+class WatchingLoop:
+    """The loop, and how often it was told to watch, or no more, for something to read."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.told: list[str] = []
+
+    def create_future(self) -> asyncio.Future[None]:
+        return self._loop.create_future()
+
+    def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None:
+        self.told.append("add")
+        self._loop.add_reader(sock, callback)
+
+    def remove_reader(self, sock: socket.socket) -> None:
+        self.told.append("remove")
+        self._loop.remove_reader(sock)
+
+
+@pytest.fixture
+async def watched(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Link, Link, WatchingLoop]]:
+    """Two ends; the loop of the second one can be watched."""
+    left, right = map(Link, pair)
+    loop = WatchingLoop()
+    monkeypatch.setattr(right, "_loop", loop)
+    yield left, right, loop
+    right.close()
+
+
+async def test_receiving_one_message_after_another_tells_the_loop_once(
+    watched: tuple[Link, Link, WatchingLoop],
+) -> None:
+    left, right, loop = watched
+    for number in range(3):
+        receiving = asyncio.ensure_future(right.receive())
+        await until(lambda: loop.told != [])
+        await asyncio.sleep(0)
+        await left.send({"number": number})
+        assert (await receiving).body == {"number": number}
+    assert loop.told == ["add"]
+
+
+async def test_message_that_nobody_receives_yet_wakes_nobody_again_and_again(
+    watched: tuple[Link, Link, WatchingLoop],
+) -> None:
+    left, right, loop = watched
+    await left.send({"number": 1})
+    await right.receive()
+    receiving = asyncio.ensure_future(right.receive())
+    await until(lambda: loop.told == ["add"])
+    receiving.cancel()
+    await asyncio.wait({receiving})
+    await left.send({"number": 2})
+    await until(lambda: loop.told == ["add", "remove"])
+    assert (await right.receive()).body == {"number": 2}
+
+
+async def test_closed_link_is_watched_no_more(watched: tuple[Link, Link, WatchingLoop]) -> None:
+    left, right, loop = watched
+    receiving = asyncio.ensure_future(right.receive())
+    await until(lambda: loop.told == ["add"])
+    receiving.cancel()
+    await asyncio.wait({receiving})
+    right.close()
+    assert loop.told == ["add", "remove"]
+    with pytest.raises(LinkError):
+        await left.receive()
 
 
 async def test_descriptors_that_nobody_took_are_closed(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 #: Much more than a job with thousands of domains takes.
@@ -57,6 +57,8 @@ class Link:
         self._turn = asyncio.Lock()
         self._received = bytearray()
         self._descriptors: list[int] = []
+        self._receiving: asyncio.Future[None] | None = None
+        self._is_watched = False
 
     def fileno(self) -> int:
         """The descriptor, to be handed on; -1 once closed."""
@@ -85,7 +87,7 @@ class Link:
                 try:
                     rest = rest[socket.send_fds(self._sock, [rest], descriptors) :]
                 except BlockingIOError:
-                    await self._until(self._loop.add_writer, self._loop.remove_writer)
+                    await self._until_writable()
                     continue
                 except OSError as error:
                     if error.errno in _SHORT:
@@ -101,12 +103,12 @@ class Link:
             LinkError: There is none: the other process has ended, or sends something else.
         """
         while (message := self._next()) is None:
-            await self._until(self._loop.add_reader, self._loop.remove_reader)
-            self._read()
+            await self._until_more()
         return message
 
     def close(self) -> None:
         """Close it, and the descriptors that nobody has taken."""
+        self._unwatch()
         self._sock.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
@@ -151,20 +153,41 @@ class Link:
         if not data:
             raise LinkError("the other process has ended")
 
-    async def _until(
-        self,
-        watch: Callable[
-            [socket.socket, Callable[[asyncio.Future[None]], None], asyncio.Future[None]], object
-        ],
-        forget: Callable[[socket.socket], object],
-    ) -> None:
-        """Wait until the socket can be read from, or written to."""
+    async def _until_writable(self) -> None:
         ready = self._loop.create_future()
-        watch(self._sock, _finish, ready)
+        self._loop.add_writer(self._sock, _finish, ready)
         try:
             await ready
         finally:
-            forget(self._sock)
+            self._loop.remove_writer(self._sock)
+
+    async def _until_more(self) -> None:
+        """Read what comes next; the loop goes on watching: to tell it costs more than a message."""
+        self._receiving = self._loop.create_future()
+        if not self._is_watched:
+            self._is_watched = True
+            self._loop.add_reader(self._sock, self._on_readable)
+        try:
+            await self._receiving
+        finally:
+            self._receiving = None
+
+    def _on_readable(self) -> None:
+        """Read for who receives; while nobody does, what lies there would wake the loop again and again."""
+        if self._receiving is None:
+            self._unwatch()
+        elif not self._receiving.done():
+            try:
+                self._read()
+            except LinkError as error:
+                self._receiving.set_exception(error)
+            else:
+                self._receiving.set_result(None)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._sock)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -21,6 +21,7 @@ from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.listener import Listener
 from jobgate.proxy.logwriter import LogWriter
+from jobgate.proxy.sockets import StreamSocket
 from jobgate.proxy.usage import JobCounters
 
 from .feed import RECENT_LINES, Feed
@@ -30,6 +31,7 @@ from .parcel import unpacked
 from .report import JobRow, Report, row_of, usage_as_json
 from .service import drain, raise_descriptor_limit
 
+_ACCEPTED = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 #: A follower that has nothing to tell says nothing for so long.
 FOLLOW_S = 60.0
 
@@ -102,8 +104,8 @@ class Worker:
         if not isinstance(connections, list):
             raise LinkError("connections without addresses")
         for (text, family), descriptor in zip(connections, descriptors, strict=True):
-            sock = socket.socket(family, socket.SOCK_STREAM, 0, descriptor)  # without asking the kernel
-            sock.setblocking(False)
+            # Not blocking, as the accept left it: nothing is to be asked or told.
+            sock = StreamSocket(family, _ACCEPTED, 0, descriptor)
             self._gate.reception.accepted(self._gate.shared, sock, text)
 
     def _change(self, body: Mapping[str, object]) -> None:
