@@ -71,6 +71,14 @@ def test_without_a_domain_there_is_no_gate_and_no_summary(client: FakeClient) ->
     assert any(word.startswith("--network=container:") for word in job_call(client))
 
 
+@pytest.mark.parametrize("options", [["--domain", ".example.com"], []], ids=["http", "none"])
+def test_service_manager_of_the_host_is_kept_from_the_client(client: FakeClient, options: list[str]) -> None:
+    given = dict.fromkeys(("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"), "1")
+    done = run(client, *options, "--", "alpine", "env", **given)
+    assert done.returncode == 0, done.stderr
+    assert given.keys() & variables_of(done).keys() == set()
+
+
 def test_network_full_is_the_client_itself(client: FakeClient) -> None:
     done = run(client, "--network", "full", "--", "--privileged", "alpine", "sh", "-c", "exit 9")
     assert (done.returncode, done.stderr) == (9, "")
