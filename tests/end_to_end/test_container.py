@@ -148,6 +148,7 @@ def test_log_of_the_gate_tells_it_all(job: Job, docker: Engine) -> None:
     assert lines[0]["listen"] == {"job": f"{GATE}:3128"}
     refused = [line for line in lines if line.get("host") == "refused.demo.test"]
     assert {(line["decision"], line["reason"]) for line in refused} == {("deny", "not-listed")}
+    assert "bad-request" not in {line.get("reason") for line in lines}  # of the health check, once a second
 
 
 def test_gate_is_no_root_and_healthy(compose: Callable[..., str], docker: Engine) -> None:
