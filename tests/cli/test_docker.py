@@ -131,7 +131,8 @@ def test_engine_that_fails_is_our_failure(client: FakeClient) -> None:
     client.fail("run", "docker: no such image")
     done = run(client, "--domain", "example.com", "--", "alpine")
     assert (done.returncode, client.containers) == (125, [])
-    assert done.stderr.startswith('jobgate: no image "jobgate" to hold the network: build it')
+    remedy = "build it (docker build -t jobgate . in a checkout)"
+    assert done.stderr.startswith(f'jobgate: no image "jobgate" to hold the network: {remedy}')
 
 
 def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,6 +156,25 @@ def test_gate_is_no_root_and_healthy(compose: Callable[..., str], docker: Engine
     assert docker.docker("inspect", "--format", "{{.State.Health.Status}}", "jobgate_gate_1") == "healthy"
 
 
+def test_second_job_has_its_gate_on_a_network_of_its_own(compose: Callable[..., str], docker: Engine) -> None:
+    environment = {
+        **docker.environment,
+        "JOBGATE_IMAGE": IMAGE,
+        "JOB_IMAGE": BASE_IMAGE,
+        "JOB_DOMAINS": "allowed.demo.test",
+        "JOB_NETWORK": "172.30.95",
+        "JOB_BRIDGE": "jobgate5",
+    }
+    command = ("docker-compose", "--project-name=second", f"--file={ROOT}/deploy/compose.yaml")
+    attempt = ("curl", "--silent", "http://refused.demo.test/")
+    try:
+        shown = run(*command, "run", "--rm", "-T", "job", *attempt, env=environment)
+        assert shown.startswith("refused.demo.test:80 is not in this job's domains.")
+        assert compose("exec", "-T", "job", *attempt) == shown
+    finally:
+        run(*command, "down", "--timeout=1", env=environment)
+
+
 def test_image_adds_little_to_its_base(docker: Engine) -> None:
     sizes = docker.docker("image", "inspect", "--format", "{{.Size}}", IMAGE, BASE_IMAGE).split()
     assert int(sizes[0]) - int(sizes[1]) < MAX_ADDED_BYTES
