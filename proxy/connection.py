@@ -26,9 +26,12 @@ from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
 from .job import Job
+from .journal import Journal
+from .probes import is_probe
 from .replies import options_reply, own_page, refusal, reply, status_of
 from .review import refused_now
 from .target import parse_absolute, parse_connect, parse_origin
+from .usage import Usage
 from .visit import Visit
 from .wire import Wire
 
@@ -142,7 +145,7 @@ class Connection:
             self._job.open.discard(self)
             self._assign(self._visit.job)
             self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
-        exchange = self._new_exchange()
+        exchange = self._new_exchange(is_probe=self._inside is None and is_probe(request))
         self._exchange = exchange
         up, down = self._carrier.up_lane, self._carrier.down_lane
         waited = up.waited_s, down.waited_s
@@ -291,9 +294,11 @@ class Connection:
             return Reason.DRAINED
         return Reason.QUOTA if self._overruled.reason is Reason.QUOTA else Reason.REVOKED
 
-    def _new_exchange(self) -> Exchange:
-        job = self._visit.whose()
-        return Exchange(job.id, self._visit.peer.text, job.usage, self._gate.journal, time.monotonic)
+    def _new_exchange(self, *, is_probe: bool = False) -> Exchange:
+        """Begin the record of a request; that of a probe is read by nobody."""
+        job, peer = self._visit.whose(), self._visit.peer.text
+        usage, journal = (Usage(), Journal()) if is_probe else (job.usage, self._gate.journal)
+        return Exchange(job.id, peer, usage, journal, time.monotonic)
 
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""

@@ -71,6 +71,14 @@ def test_without_a_domain_there_is_no_gate_and_no_summary(client: FakeClient) ->
     assert any(word.startswith("--network=container:") for word in job_call(client))
 
 
+@pytest.mark.parametrize("options", [["--domain", ".example.com"], []], ids=["http", "none"])
+def test_service_manager_of_the_host_is_kept_from_the_client(client: FakeClient, options: list[str]) -> None:
+    given = dict.fromkeys(("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"), "1")
+    done = run(client, *options, "--", "alpine", "env", **given)
+    assert done.returncode == 0, done.stderr
+    assert given.keys() & variables_of(done).keys() == set()
+
+
 def test_network_full_is_the_client_itself(client: FakeClient) -> None:
     done = run(client, "--network", "full", "--", "--privileged", "alpine", "sh", "-c", "exit 9")
     assert (done.returncode, done.stderr) == (9, "")
@@ -123,7 +131,8 @@ def test_engine_that_fails_is_our_failure(client: FakeClient) -> None:
     client.fail("run", "docker: no such image")
     done = run(client, "--domain", "example.com", "--", "alpine")
     assert (done.returncode, client.containers) == (125, [])
-    assert done.stderr.startswith('jobgate: no image "jobgate" to hold the network: build it')
+    remedy = "build it (docker build -t jobgate . in a checkout)"
+    assert done.stderr.startswith(f'jobgate: no image "jobgate" to hold the network: {remedy}')
 
 
 def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:

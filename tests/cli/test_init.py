@@ -8,6 +8,13 @@ from jobgate import __version__
 from jobgate.cli import COMMANDS, call, cli
 
 
+def subcommands() -> list[tuple[str, str]]:
+    """Every command below another one."""
+    context = click.Context(cli)
+    groups = ((name, cli.get_command(context, name)) for name in COMMANDS)
+    return [(name, sub) for name, group in groups if isinstance(group, click.Group) for sub in group.commands]
+
+
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["--version"]) == 0
     assert capsys.readouterr().out == f"jobgate {__version__}\n"
@@ -19,17 +26,20 @@ def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> N
     assert all(name in shown for name in COMMANDS)
 
 
+@pytest.mark.parametrize("name", sorted({name for name, _ in subcommands()}))
+def test_group_without_a_command_shows_its_help_as_it_is(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call([name])
+    shown = "".join(capsys.readouterr())
+    assert shown.startswith(f"Usage: jobgate {name} ")
+    assert "jobgate: " not in shown
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_help_of_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call([name, "--help"]) == 0
     assert f"Example: jobgate {name}" in capsys.readouterr().out.replace('eval "$(', "")
-
-
-def subcommands() -> list[tuple[str, str]]:
-    """Every command below another one."""
-    context = click.Context(cli)
-    groups = ((name, cli.get_command(context, name)) for name in COMMANDS)
-    return [(name, sub) for name, group in groups if isinstance(group, click.Group) for sub in group.commands]
 
 
 @pytest.mark.parametrize("words", subcommands(), ids=" ".join)

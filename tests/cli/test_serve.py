@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
@@ -45,3 +47,14 @@ def test_configuration_that_serves_nobody_is_refused(jobs: tuple[JobSettings, ..
 def test_configuration_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["serve"]) == 2
     assert capsys.readouterr().err == "jobgate: serve needs a configuration: add --config FILE\n"
+
+
+@pytest.mark.parametrize("control", ["127.0.0.1:0", ""], ids=["tcp", "none"])
+def test_take_over_without_a_path_is_refused(
+    control: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "jobgate.toml"
+    job = '[[job]]\nid = "a"\nnetwork = "http"\nlisten = "127.0.0.1:0"\ndomains = ["a.example"]\n'
+    config.write_text(f'[listen]\ncontrol = "{control}"\ncontrol_token_file = "/token"\n{job}')
+    assert call(["serve", "--take-over", "--config", str(config)]) == 2
+    assert capsys.readouterr().err.startswith("jobgate: --take-over: ")

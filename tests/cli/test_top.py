@@ -92,8 +92,9 @@ def test_once_prints_one_table_with_rates(gateway: tuple[Gateway, str]) -> None:
     assert lines[-1].split() == ["evil.test:443", "7", "not-listed", "slow"]
 
 
-def test_gateway_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, ["--once", "--control", str(tmp_path / "none.sock")])
+@pytest.mark.parametrize("options", [["--once"], []], ids=["once", "live"])
+def test_gateway_that_does_not_answer_is_an_error(options: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, [*options, "--control", str(tmp_path / "none.sock")])
     assert result.exit_code == 1
     assert "none.sock: No such file or directory" in result.output
 

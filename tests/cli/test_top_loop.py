@@ -79,6 +79,13 @@ async def test_once_says_that_nobody_answers() -> None:
         await Top(gateway, "id").once(0.0)
 
 
+async def test_gateway_that_never_answered_is_an_error() -> None:
+    gateway = Gateway("a")
+    gateway.answers = False
+    with pytest.raises(Unreachable):
+        await Top(gateway, "id").run(lambda _: pytest.fail("drawn"), 3600.0)
+
+
 async def test_q_ends_at_once() -> None:
     top = Top(Gateway("a"), "id")
     running = asyncio.ensure_future(top.run(lambda _: None, 3600.0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -284,6 +285,16 @@ def test_cleanup_during_a_job_leaves_nothing(docker: Engine) -> None:
     assert leftovers(docker) == ""
 
 
+def test_image_with_a_wrong_file_is_not_built(docker: Engine, tmp_path: Path) -> None:
+    """Every job of the node would fail, and Bacalhau would not say why."""
+    shutil.copytree(ROOT / "deploy/bacalhau", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "jobgate.toml").write_text('[node]\ndeny = ["*.requester.example"]\n')
+    build = docker.client("build", "--tag=wrong", str(tmp_path))
+    output, errors = build.communicate(timeout=120)
+    assert build.returncode != 0
+    assert 'node.deny[0]: "*.requester.example": write ".requester.example"' in output + errors
+
+
 # --- the page, as it is written
 
 
@@ -308,7 +319,9 @@ def test_commands_of_the_page_run_as_written(docker: Engine) -> None:
     assert "docker build -t jobgate ." in commands
     printed = run("bash", "-c", script, env=docker.environment)
     for expected in (
-        "both are refused",
+        "deny   https://requester.example/  denied: ",
+        "deny   http://requester.example:1234/  denied: ",
+        "exit code 1",
         "healthy",
         "HTTP/1.1 200 OK",
         "www.example.com:80 is not in this job's domains.",

@@ -148,11 +148,31 @@ def test_log_of_the_gate_tells_it_all(job: Job, docker: Engine) -> None:
     assert lines[0]["listen"] == {"job": f"{GATE}:3128"}
     refused = [line for line in lines if line.get("host") == "refused.demo.test"]
     assert {(line["decision"], line["reason"]) for line in refused} == {("deny", "not-listed")}
+    assert "bad-request" not in {line.get("reason") for line in lines}  # of the health check, once a second
 
 
 def test_gate_is_no_root_and_healthy(compose: Callable[..., str], docker: Engine) -> None:
     assert docker.docker("exec", "jobgate_gate_1", "id", "-u") == "65532"
     assert docker.docker("inspect", "--format", "{{.State.Health.Status}}", "jobgate_gate_1") == "healthy"
+
+
+def test_second_job_has_its_gate_on_a_network_of_its_own(compose: Callable[..., str], docker: Engine) -> None:
+    environment = {
+        **docker.environment,
+        "JOBGATE_IMAGE": IMAGE,
+        "JOB_IMAGE": BASE_IMAGE,
+        "JOB_DOMAINS": "allowed.demo.test",
+        "JOB_NETWORK": "172.30.95",
+        "JOB_BRIDGE": "jobgate5",
+    }
+    command = ("docker-compose", "--project-name=second", f"--file={ROOT}/deploy/compose.yaml")
+    attempt = ("curl", "--silent", "http://refused.demo.test/")
+    try:
+        shown = run(*command, "run", "--rm", "-T", "job", *attempt, env=environment)
+        assert shown.startswith("refused.demo.test:80 is not in this job's domains.")
+        assert compose("exec", "-T", "job", *attempt) == shown
+    finally:
+        run(*command, "down", "--timeout=1", env=environment)
 
 
 def test_image_adds_little_to_its_base(docker: Engine) -> None:

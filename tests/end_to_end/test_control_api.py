@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import ssl
 import stat
@@ -192,3 +193,20 @@ def test_examples_of_the_documentation_work(gateway: Served, tmp_path: Path) -> 
         )
         done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), f"{example}\n{done.stdout}"
+
+
+def test_command_lines_of_the_documentation_work(gateway: Served, tmp_path: Path) -> None:
+    (block,) = re.findall("```\n(jobgate jobs add .*?)```", (ROOT / "docs/api.md").read_text(), re.S)
+    (tmp_path / "jobgate").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    (tmp_path / "jobgate").chmod(0o755)
+    environment = {
+        **ENVIRONMENT,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "JOBGATE_CONTROL": str(tmp_path / "run" / "control.sock"),
+    }
+    done = subprocess.run(
+        ["sh", "-ec", f"{block}env"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nhttps_proxy=http://127.0.0.1:" in done.stdout
+    assert '"vision"' in done.stdout

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.docker_engine import ROOT, EngineError
-from support.docker_page import shape, steps_of
+from support.docker_page import Step, shape, steps_of
 from support.docker_world import NAME_SERVER, PYTHON_IMAGE, WEB, World, docker_world
 from support.wait import wait_until
 
@@ -236,16 +236,35 @@ def remover_of(launcher: int) -> int:
 def test_image_that_is_not_there_is_named(client: Client) -> None:
     done = client.world.run(*client.words("x", options=("--gate-image", "absent", "--domain", "a.example")))
     assert done.returncode == 125
-    assert done.stderr.startswith('jobgate: no image "absent" to hold the network: build it')
+    remedy = f"build it ({client.name} build -t jobgate . in a checkout)"
+    assert done.stderr.startswith(f'jobgate: no image "absent" to hold the network: {remedy}')
 
 
 def test_page_is_true(world: World, tmp_path: Path, client: Client) -> None:
     if client.name == "docker":
         pytest.skip("with Podman, in its turn")
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
-    steps = steps_of(PAGE)
+    check_steps(world, steps_of(PAGE), f"cd {tmp_path}")
+
+
+def test_five_minutes_of_the_readme_are_true(world: World, tmp_path: Path) -> None:
+    """From the file of the gateway to its end; ``/run`` and ``/var/lib`` are the test's own."""
+    section = (ROOT / "README.md").read_text().split("In five minutes")[1].split("A job is known by")[0]
+    (tmp_path / "page.md").write_text(section.replace("$ jobgate top ", "$ jobgate top --once "))
+    (configuration,) = re.findall("```toml\n(.*?)```", section, re.S)
+    (tmp_path / "jobgate.toml").write_text(configuration)
+    (tmp_path / "Dockerfile").write_text(f'FROM {PYTHON_IMAGE}\nENTRYPOINT ["curl"]\n')
+    world.engine.docker("build", "--network=none", "--tag=curlimages/curl", str(tmp_path))
+    own = " && ".join(f"mount -t tmpfs none {place}" for place in ("/run", "/var/lib"))
+    steps = steps_of(tmp_path / "page.md")
+    assert len(steps) > 10
+    check_steps(world, steps, f"trap 'kill $(jobs -p)' EXIT; cd {tmp_path} && {own}")
+
+
+def check_steps(world: World, steps: Sequence[Step], before: str) -> None:
+    """Run the commands of a page in one shell; each has to succeed and to print the lines below it."""
     parts = [f"echo '{MARK}'\n{step.command}\necho \"{MARK} $?\"" for step in steps]
-    done = world.run("bash", "-c", "\n".join([f"cd {tmp_path}; exec 2>&1", *parts]))
+    done = world.run("bash", "-c", "\n".join([before, "exec 2>&1", *parts]))
     outputs = re.findall(f"{MARK}\n(.*?){MARK} ([0-9]+)\n", done.stdout, re.S)
     assert len(outputs) == len(steps), done.stdout
     for step, (output, exit_code) in zip(steps, outputs, strict=True):
@@ -264,8 +283,10 @@ def gateway(world: World, tmp_path: Path) -> Iterator[Callable[..., str]]:
     configuration = (ROOT / "deploy/gateway.toml").read_text()
     for name, token in tokens.items():
         configuration = configuration.replace(name, token)
-    (tmp_path / "gateway.toml").write_text(configuration)
-    given = {"JOB_IMAGE": PYTHON_IMAGE, "GATEWAY_CONFIG": f"{tmp_path}/gateway.toml", **tokens}
+    folder = tmp_path / "gateway"  # the gate is no root, and pytest's folder is for nobody else
+    folder.mkdir()
+    (folder / "jobgate.toml").write_text(configuration)
+    given = {"JOB_IMAGE": PYTHON_IMAGE, "GATEWAY_CONFIG": str(folder), **tokens}
     variables = ["env", *(f"{name}={value}" for name, value in given.items())]
 
     def attempt(job: str, *words: str, options: Sequence[str] = ()) -> str:

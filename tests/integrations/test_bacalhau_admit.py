@@ -9,7 +9,7 @@ import pytest
 from jobgate.config.policy import Network, NodePolicy
 from jobgate.config.rules import RuleSet
 from jobgate.integrations.asking import JobError, node_problems
-from jobgate.integrations.bacalhau_admit import is_bacalhau, read_job
+from jobgate.integrations.bacalhau_admit import MAX_DOMAINS, is_bacalhau, read_job
 from jobgate.integrations.documents import DocumentError
 
 HTTP = NodePolicy(
@@ -160,6 +160,7 @@ def test_forms_of_a_job(document: dict[str, object]) -> None:
         ({"Job": {"Tasks": ["x"]}}, "Tasks[0]: expected an object"),
         ({"Job": {"Tasks": [{"Network": "HTTP"}]}}, "Network: expected an object"),
         ({"Job": {"Tasks": [{"Network": {"Type": "HTTP", "Domains": "a.b"}}]}}, "expected a list"),
+        (probe(task("HTTP", ["a.b"] * (MAX_DOMAINS + 1))), "more than 10000 entries"),
         ({"Job": {"Tasks": [{}], "Spec": {}}}, "Tasks and Spec"),
         ({"Job": {"Tasks": [{}]}, "spec": {}}, "more than one job"),
     ],

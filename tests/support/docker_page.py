@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
+_PICKED = re.compile(r"127\.0\.0\.1:[0-9]+")
 _MEASURED = re.compile(r"[0-9][0-9.]* ?([kMGT]?(bit/s|B)|s)\b")
 
 
@@ -43,5 +44,5 @@ def _steps_of(block: str) -> list[Step]:
 
 
 def shape(line: str) -> str:
-    """A line without what was measured, and without the width of its columns."""
-    return " ".join(_MEASURED.sub("N", line).split())
+    """A line without what was measured or picked, and without the width of its columns."""
+    return " ".join(_PICKED.sub("PORT", _MEASURED.sub("N", line)).split())

@@ -79,8 +79,11 @@ def call(args: Sequence[str]) -> int:
     try:
         outcome = cli.main(args=list(args) or ["--help"], prog_name="jobgate", standalone_mode=False)
     except click.ClickException as error:
-        for line in error.format_message().splitlines():
-            click.echo(f"jobgate: {line}", err=True)
+        message = error.format_message()
+        is_help = message.startswith("Usage: ")  # of a group that got no command
+        prefix = "" if is_help else "jobgate: "
+        for line in message.splitlines():
+            click.echo(f"{prefix}{line}", err=True)
         return error.exit_code
     except click.Abort:
         return 130

@@ -234,7 +234,7 @@ def command(
     text = read_job_text(job)
     golem = GolemOptions(provider, requestor)
     verdict = judge(text, node, Network(default), golem, datetime.now(UTC))
-    reasons = [one_line(reason) for reason in verdict.reasons]
+    reasons = verdict.reasons
     if as_json:
         click.echo(json.dumps(verdict.record()))
     elif not reasons:
@@ -242,7 +242,7 @@ def command(
     if not reasons:
         return
     for reason in reasons[:MAX_REASONS]:
-        click.echo(f"refused: {reason}", err=True)
+        click.echo(f"refused: {one_line(reason)}", err=True)
     if len(reasons) > MAX_REASONS:
         click.echo(f"refused: and for {len(reasons) - MAX_REASONS} more reasons", err=True)
     if node.note:

@@ -12,7 +12,6 @@ from jobgate.config.settings import JobSettings
 from jobgate.gateway.inherited import Inherited
 from jobgate.gateway.listeners import ListenError, open_listener
 from jobgate.gateway.service import Service
-from jobgate.integrations.bacalhau.probes import ProbelessJournal
 from jobgate.integrations.bacalhau.settings import (
     IPV4_ANY,
     IPV6_ANY,
@@ -80,4 +79,4 @@ def command(config: str | None, log: str | None, loop: str) -> None:
     except ListenError as error:
         raise click.ClickException(str(error)) from error
     service = Service(settings, activated=[listener])
-    run_until_stopped(service, log=log, loop=loop, journal_of=ProbelessJournal)
+    run_until_stopped(service, log=log, loop=loop)

@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from jobgate.launch.serving import Account  # imports the gate
 
 DEFAULT_IMAGE = "jobgate"
+#: Podman hands these on to its containers: a socket of the host's service manager, and open files of ours.
+SERVICE_MANAGER_VARIABLES = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 @click.group(
@@ -144,6 +146,7 @@ def _run(
     if job.policy.network is Network.FULL:
         _become_client(find_engine(engine), words)
     line = read_line(words)
+    _forget_service_manager(os.environ)
     owner = Owner.this_process()
     run = Run(find_engine(engine), secrets.token_hex(8), str(owner))
     sweep(run.engine, owner)
@@ -153,6 +156,12 @@ def _run(
                 container.begin()
                 return wait_for(container), None
         return _run_behind_gate(run, line, proxy, settings, private, log=log, loop=loop)
+
+
+def _forget_service_manager(environment: MutableMapping[str, str]) -> None:
+    """Keep from the client, and so from the job, what systemd gave to this process."""
+    for name in SERVICE_MANAGER_VARIABLES:
+        environment.pop(name, None)
 
 
 def _run_behind_gate(

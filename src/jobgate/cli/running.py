@@ -86,16 +86,13 @@ class Process:
         reopen_log(self._writer)
 
 
-def run_until_stopped(
-    service: Service, *, log: str | None, loop: str, journal_of: Callable[[LogWriter], Journal] = Journal
-) -> None:
+def run_until_stopped(service: Service, *, log: str | None, loop: str) -> None:
     """Serve until a signal ends it, then let connections finish.
 
     Args:
         service: What is served.
         log: Where the log goes; ``None``: where the settings say.
         loop: One of ``LOOPS``.
-        journal_of: Makes what writes the log.
 
     Raises:
         click.ClickException: A listener, the log or the state cannot be opened.
@@ -106,7 +103,7 @@ def run_until_stopped(
     raise_descriptor_limit()
     service = replace(service, log=log or service.settings.log.path, loop=loop)
     writer = open_log(service.log)
-    journal = journal_of(writer)
+    journal = Journal(writer)
     try:
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(serve(service, Process(writer, journal), journal))

@@ -11,6 +11,7 @@ from jobgate.config.settings import Settings
 from jobgate.gateway.activation import activated_sockets
 from jobgate.gateway.listeners import ListenError
 from jobgate.gateway.service import Service
+from jobgate.gateway.upgrade import upgrade_path
 
 from .options import config_option, load_settings, log_option, loop_option
 from .running import run_until_stopped
@@ -53,6 +54,8 @@ def command(config: str | None, watch: bool, take_over: bool, log: str | None, l
         raise click.UsageError("serve needs a configuration: add --config FILE")
     settings = load_settings(config)
     require_work(settings)
+    if take_over and upgrade_path(settings.listen.control) is None:
+        raise click.UsageError("--take-over: goes by a unix socket beside [listen] control: give that a path")
     try:
         activated = activated_sockets(os.environ)
     except ListenError as error:

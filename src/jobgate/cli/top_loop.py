@@ -92,11 +92,17 @@ class Top:
         await self.look()
 
     async def run(self, draw: Callable[[Picture], None], interval_s: float) -> None:
-        """Look and draw until it is over; a gateway that does not answer is asked on."""
+        """Look and draw until it is over; a gateway that does not answer any more is asked on.
+
+        Raises:
+            Unreachable: There was no answer to the first look.
+        """
         while not self.over.is_set():
             try:
                 await self.look()
             except Unreachable as error:
+                if not self.picture.at:
+                    raise
                 self.picture = Picture(
                     self.picture.at, self.picture.rows, self.picture.refusals, f"{error} (trying again)"
                 )

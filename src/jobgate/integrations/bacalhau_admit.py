@@ -29,6 +29,8 @@ _NETWORKS = {
     "bridge": Network.FULL,
 }
 _KEYS = ("job", "spec", "tasks")
+#: Of one task: Bacalhau hands a job over in a variable, which on Linux has 128 KiB and no room for more.
+MAX_DOMAINS = 10_000
 
 
 def is_bacalhau(document: Mapping[str, object]) -> bool:
@@ -115,6 +117,8 @@ def _domains(value: object) -> tuple[RuleSet, list[str]]:
         return NO_RULES, []
     if not isinstance(value, list):
         return NO_RULES, ["Network.Domains: expected a list of texts"]
+    if len(value) > MAX_DOMAINS:
+        return NO_RULES, [f"Network.Domains: more than {MAX_DOMAINS} entries"]
     rules: list[Rule] = []
     problems: list[str] = []
     for index, entry in enumerate(value):

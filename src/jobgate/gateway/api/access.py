@@ -84,7 +84,9 @@ class Guard:
         scheme, _, shown = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise _unauthorized(
-                "This needs the token of the control API: send Authorization: Bearer TOKEN.", ""
+                "This needs the token of the control API: send Authorization: Bearer TOKEN, or give jobgate "
+                "the file with --control-token-file.",
+                "",
             )
         # Equal digests of equal length: the time tells nothing of where they differ.
         if not hmac.compare_digest(_digest(shown.strip()), digest):

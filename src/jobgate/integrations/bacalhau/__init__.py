@@ -1,5 +1,4 @@
 """Bacalhau's network ``http``: the gate in the place of its gateway image.
 
-``variables.py`` reads what the executor says, ``settings.py`` makes a gate of it,
-``probes.py`` keeps the health probes out of the log.
+``variables.py`` reads what the executor says, ``settings.py`` makes a gate of it.
 """

@@ -173,7 +173,7 @@ def _held(run: Run, image: str, line: CommandLine, private: Path) -> Iterator[_H
         try:
             ask(*command)
         except LaunchError as error:
-            raise LaunchError(_explain(str(error), image)) from error
+            raise LaunchError(_explain(str(error), image, Path(run.engine).name)) from error
         control = _accept(run, listener)
     with control:
         try:
@@ -240,10 +240,10 @@ def _last_words(run: Run) -> str:
     return (said.stderr.strip().splitlines() or ["it said nothing"])[-1]
 
 
-def _explain(message: str, image: str) -> str:
+def _explain(message: str, image: str, engine: str) -> str:
     if "no such image" in message.lower() or "image not known" in message.lower():
         return (
-            f'no image "{image}" to hold the network: build it (docker build -t jobgate .), '
+            f'no image "{image}" to hold the network: build it ({engine} build -t jobgate . in a checkout), '
             "or name one that has python3 with --gate-image"
         )
     return message
