@@ -482,6 +482,28 @@ def test_no_page_is_wider_than_the_screen(
             shoot(page, "phone")
 
 
+@pytest.mark.parametrize(("width", "has_room"), [(1000, True), (1320, True), (1321, False), (1421, True)])
+def test_last_decisions_tell_how_they_ended_where_there_is_room(
+    chromium: Browser, world: World, width: int, has_room: bool
+) -> None:
+    with opened(chromium, world.address, width=width) as page:
+        page.wait_for_selector(".feed tbody tr")
+        assert page.locator(".feed th.end").is_visible() is has_room
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_tiles_at_the_left_have_the_line_of_their_card_alone(
+    chromium: Browser, world: World, width: int
+) -> None:
+    with opened(chromium, world.address, width=width) as page:
+        is_live(page)
+        at_the_left = "(tiles) => tiles.filter((tile) => tile.offsetLeft === tiles[0].offsetLeft)"
+        lines = page.locator(".tile").evaluate_all(
+            f"(tiles) => ({at_the_left})(tiles).map((tile) => getComputedStyle(tile).borderLeftWidth)"
+        )
+        assert lines == ["0px"] * (3 if width == 390 else 1)
+
+
 # --- over ssh, without a token
 
 
