@@ -145,9 +145,10 @@ class Direction:
         self._apply()
 
     def close(self) -> None:
-        """Leave the node's queue: the job is gone."""
+        """Leave the node's queue, and let go of the job, which is gone."""
         if self._total is not None:
             self._total.leave(self._queue)
+        self._queue.close()
 
     def _apply(self) -> None:
         self._queue.set_rate(self._rate * self._share, self._burst())

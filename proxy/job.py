@@ -93,6 +93,7 @@ class Job:
         restored: JobCounters | None = None,
         on_over: Callable[[Job], None],
     ) -> None:
+        over = partial(on_over, self)
         self.restored = before = restored or JobCounters(0, 0, 0, 0, commons.clocks.wall())
         self.id = settings.id
         self.policy = Policy(narrow(settings.policy, node.node.policy), node.node.policy)
@@ -105,7 +106,7 @@ class Job:
                 total=total,
                 max_bytes=max_bytes,
                 used_bytes=used_bytes,
-                on_exhausted=lambda: on_over(self),
+                on_exhausted=over,
             )
             for rate, max_bytes, used_bytes, total in (
                 (self.policy.job.rate_up, settings.max_bytes_up, before.bytes_up, commons.total_up),
@@ -121,7 +122,7 @@ class Job:
         self.generation = 0
         self.open: set[Connection] = set()
         self.connections = 0
-        self._lifetime = Lifetime(commons.clocks, lambda: on_over(self))
+        self._lifetime = Lifetime(commons.clocks, over)
         self._removed: Reason | None = None
         self._take(settings, node)
 
@@ -198,8 +199,11 @@ class Job:
         self.settle()
 
     def close(self) -> None:
-        """Let go of what the gate's jobs share, once no connection is left."""
-        self._lifetime.stop()
+        """Let go of what the gate's jobs share, once no connection is left, and of what holds the job.
+
+        So its memory is free at once: some 80 objects would else wait for a collection of cycles.
+        """
+        self._lifetime.close()
         self.pool.close()
         self.up.close()
         self.down.close()

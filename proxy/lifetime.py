@@ -85,6 +85,11 @@ class Lifetime:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Forget the timer and whoever is told, who holds this in turn."""
+        self.stop()
+        self._on_over = _nobody
+
     def _arm(self) -> None:
         if self.over() is not None:
             return
@@ -101,3 +106,7 @@ class Lifetime:
         self._arm()
         if self._timer is None:
             self._on_over()
+
+
+def _nobody() -> None:
+    """Whom a closed lifetime tells."""

@@ -62,7 +62,7 @@ def decision_line(ts: str, exchange: Exchange) -> bytes:
     decided = _decided(e.target, e.method, e.refused, e.would_refuse, e.rule)
     extra = f',"dropped":{json.dumps(e.dropped, separators=(",", ":"))}' if e.dropped else ""
     return (
-        f'{{"v":1,"ts":"{ts}","event":"decision","id":"{e.id}","job":{_known(e.job_id)},'
+        f'{{"v":1,"ts":"{ts}","event":"decision","id":"{e.id}","job":{_text(e.job_id)},'
         f'"client":{_text(e.client)},{decided}{extra}}}\n'
     ).encode("ascii")
 
@@ -84,7 +84,7 @@ def close_line(ts: str, exchange: Exchange) -> bytes:
     if e.would_end is not None:
         extra += f',"would":{_reason(e.would_end)}'
     return (
-        f'{{"v":1,"ts":"{ts}","event":"close","id":"{e.id}","job":{_known(e.job_id)},'
+        f'{{"v":1,"ts":"{ts}","event":"close","id":"{e.id}","job":{_text(e.job_id)},'
         f'{_ended(e.address, e.status, e.end)},"bytes_up":{e.bytes_up},"bytes_down":{e.bytes_down},'
         f'"duration_s":{e.duration_s:.6f},"dns_s":{_seconds(e.dns_s)},"connect_s":{_seconds(e.connect_s)},'
         f'"wait_up_s":{_seconds(e.wait_up_s)},"wait_down_s":{_seconds(e.wait_down_s)}{extra}}}\n'
@@ -138,10 +138,6 @@ def _text(value: str | None) -> str:
     if value is None:
         return "null"
     return encode_basestring_ascii(value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS])
-
-
-# What comes again and again; a value that would be read differently is another key.
-_known = lru_cache(maxsize=1024)(_text)
 
 
 def _host(host: Host | None) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush
 
 from .pacer import Pacer
@@ -192,7 +193,7 @@ class FairQueue:
             cap_bytes=cap_bytes,
             quota=quota if quota is not None else ByteQuota(),
             on_upper=self._upper_granted,
-            on_exhausted=lambda: pacer.call_soon(on_exhausted or _nobody),
+            on_exhausted=partial(pacer.call_soon, on_exhausted or _nobody),
         )
         # (start, seq, lane); a cancelled entry stays until it comes first, so the head is never one
         self._heap: list[tuple[float, int, Lane]] = []
@@ -232,6 +233,10 @@ class FairQueue:
         """Ask this lane of another queue, too, for every grant: this one is a part of that."""
         self.supply.set_upper(upper)
         self._schedule(self._clock())
+
+    def close(self) -> None:
+        """Let go of whoever is told that the quota is spent; nothing waits, and nobody asks any more."""
+        self.supply.close()
 
     def serve(self, now: float) -> None:
         """Grant waiting requests in their order while their tokens are there (called by the pacer).

@@ -172,6 +172,10 @@ class Supply:
         self._upper = upper
         self._choose()
 
+    def close(self) -> None:
+        """Let go of whoever is told: they hold this in turn, and nobody asks any more."""
+        self._on_upper = self._on_exhausted = _nobody
+
     def _choose(self) -> None:
         """Say where tokens come from, how many at once, and how soon they would be lost."""
         bucket = self.bucket
@@ -219,6 +223,10 @@ class Supply:
         self.withdraw()
         if self.quota.close():
             self._on_exhausted()
+
+
+def _nobody() -> None:
+    """Whom a closed supply tells."""
 
 
 def _take_all(n: int, now: float) -> bool:

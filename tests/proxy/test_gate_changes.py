@@ -7,13 +7,16 @@ import gc
 import os
 import socket
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
+import jobgate
 from jobgate.config.load import load_text
 from jobgate.config.policy import PolicyError
 from jobgate.config.rules import RuleSet
@@ -21,6 +24,7 @@ from jobgate.config.settings import JobSettings, Settings
 from jobgate.proxy.accepting import spare
 from jobgate.proxy.alarms import own_alarms
 from jobgate.proxy.gate import Gate
+from jobgate.proxy.job import Job
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
 from support.changes import change_node, job_of
@@ -228,16 +232,29 @@ def held(gate: Gate) -> dict[str, int]:
     }
 
 
+def blocks_of_ours() -> int:
+    """Count the pieces of memory that the gate has asked for since ``tracemalloc`` was started, and stop it.
+
+    A job in use is some 150.
+    """
+    gc.collect()  # what waits for that, and what the interpreter keeps for later
+    found = tracemalloc.take_snapshot()
+    tracemalloc.stop()
+    ours = str(Path(jobgate.__file__).parent / "*")
+    return len(found.filter_traces([tracemalloc.Filter(True, ours)]).traces)
+
+
 def running_timers() -> int:
     """Count the timers of both loops that are neither cancelled nor fired."""
     gc.collect()
     return sum(type(found).__name__ == "TimerHandle" and not found.cancelled() for found in gc.get_objects())
 
 
-async def use_and_remove(gate: Gate, settings: JobSettings, origin: Origin) -> None:
+async def use_and_remove(gate: Gate, settings: JobSettings, origin: Origin) -> weakref.ref[Job]:
     """Add a job, use it in all ways, change it, and remove it while it is in use."""
     sock, port = listening()
     gate.listen(gate.add_job(settings), sock)
+    job = weakref.ref(gate.jobs[settings.id])
     async with await Client.connect(port) as plain, await Client.connect(port) as tunnel:
         assert (await plain.request(absolute(f"http://ok.test:{origin.port}/"))).status == 200
         assert (await plain.request(absolute("http://evil.test/"))).status == 403
@@ -246,6 +263,7 @@ async def use_and_remove(gate: Gate, settings: JobSettings, origin: Origin) -> N
         gate.remove_job(settings.id)
         assert await tunnel.read_to_end() == b""
         assert await plain.read_to_end() == b""
+    return job
 
 
 @pytest.mark.timeout(120)
@@ -263,12 +281,25 @@ async def test_a_thousand_jobs_added_used_changed_and_removed_leave_nothing() ->
         for first in range(0, ROUNDS * AT_ONCE, AT_ONCE):
             jobs = [replace(settings, id=f"job-{first + n}") for n in range(AT_ONCE)]
             await asyncio.gather(*(use_and_remove(gate, job, origin) for job in jobs))
+            if not first:
+                tracemalloc.start()  # behind these, so that caches are full
         await origin.until_all_ended()
         await until(lambda: held(gate) == before)
         assert before["jobs"] == before["log-shares"] == before["own"] == before["alarms"] == 0
         assert running_timers() <= 1  # that of the alarms, which may still be on its way
         assert not gate._pacer.armed
         assert gate.totals().decisions["not-listed"] == ROUNDS * AT_ONCE + 1
+        assert blocks_of_ours() < ROUNDS * AT_ONCE // 10
+
+
+async def test_removed_job_waits_for_no_collection() -> None:
+    async with Origin(answer(ok(b"1"))) as origin, gate_without_jobs() as (gate, settings):
+        gc.disable()
+        try:
+            removed = await use_and_remove(gate, replace(settings, max_duration_s=3600.0), origin)
+            await until(lambda: removed() is None)
+        finally:
+            gc.enable()
 
 
 async def test_idle_job_takes_little_memory() -> None:

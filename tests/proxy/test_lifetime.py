@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from jobgate.proxy.errors import Reason
@@ -114,3 +116,19 @@ def test_set_replaces_and_stop_forgets() -> None:
     assert len(rig.monotonic.pending) == 1
     rig.lifetime.stop()
     assert rig.monotonic.pending == []
+
+
+def test_closed_lifetime_has_no_timer_and_holds_nobody() -> None:
+    class Told:
+        def __call__(self) -> None: ...
+
+    told = Told()
+    clock = VirtualClock(NOW)
+    lifetime = Lifetime(Clocks(clock.time, clock.time, clock.call_at), told)
+    lifetime.set(expires_at=NOW + 1.0, started_at=NOW, max_duration_s=0.0)
+    held = weakref.ref(told)
+    del told
+    assert held() is not None
+    lifetime.close()
+    assert held() is None
+    assert clock.pending == []

@@ -71,7 +71,7 @@ class Page:
     """Some jobs.
 
     Attributes:
-        at: When it was written, in seconds since the epoch.
+        at: When the first counters were read, in seconds since the epoch.
         next: ``after`` of the next page; ``None``: this is the last.
     """
 

@@ -37,6 +37,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     labels = LABEL.all_of(request.query)
     after, found, pieces = AFTER.of(request.query), 0, []
     following: str | None = None
+    at = time.time()  # in the turn in which the first ones are looked at: rates are told from both
     while following is None and (views := control.registry.jobs(after, SLICE)):
         shown = [view for view in views if _has_labels(view, labels)]
         if found + len(shown) > limit:
@@ -46,7 +47,7 @@ async def list_jobs(request: web.Request) -> web.Response:
         found += len(shown)
         after = views[-1].id
         await asyncio.sleep(0)
-    head = json_bytes({"at": time.time(), "next": following})
+    head = json_bytes({"at": at, "next": following})
     return raw_response(head[:-1] + b',"jobs":[' + b",".join(pieces) + b"]}")
 
 

@@ -185,7 +185,10 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "JobPage": _object(
         {
-            "at": {"type": "number", "description": "When it was written, in seconds since the epoch."},
+            "at": {
+                "type": "number",
+                "description": "When counters were first read, in seconds since the epoch.",
+            },
             "next": {**_TEXT_OR_NULL, "description": "`after` of the next page; null: this is the last."},
             "jobs": _list(reference("Job")),
         }
