@@ -27,6 +27,7 @@ from pathlib import Path
 import peer_programs
 import processes
 import run_start
+from installed import compile_checkout
 from load_target import LoadError
 from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, has_workers
 from run_measures import FULL, QUICK, Effort, Round, Sample, origin
@@ -122,6 +123,7 @@ def main() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for a thousand idle tunnels
     why_not = "" if options.no_install else peer_programs.install()
+    compile_checkout()
     effort = QUICK if options.quick else FULL
     if options.rounds:
         effort = replace(effort, rounds=options.rounds)

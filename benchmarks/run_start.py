@@ -2,7 +2,7 @@
 
 The bare import is the floor of a Python process with these libraries: its memory, and the time until it says
 that it is ready. The sidecar is ready with its `ready` line; its memory is read after its first request, for
-which it has had to ask a name server.
+which it has had to ask a name server. All are started as users have them (``installed.py``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import json
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +23,27 @@ import dns.message
 import dns.rdatatype
 import dns.rrset
 import processes
+from installed import ENVIRONMENT, install
 from load_target import SMALL, LoadError, Target, content, is_answer
-from peers import OUR_ENVIRONMENT
 
 LIBRARIES = "asyncio, uvloop, httptools, aiolimiter, dns.asyncresolver"
-RUN_TRUE = [sys.executable, "-m", "jobgate", "run", "--domain", "example.com", "--no-summary", "--", "true"]
-PYTHON_PASS = [sys.executable, "-c", "pass"]
-BARE_IMPORT = [sys.executable, "-c", f"import {LIBRARIES}; print('{{}}', flush=True); input()"]
+RUN_TRUE = ["-m", "jobgate", "run", "--domain", "example.com", "--no-summary", "--", "true"]
+PYTHON_PASS = ["-c", "pass"]
+BARE_IMPORT = ["-c", f"import {LIBRARIES}; print('{{}}', flush=True); input()"]
+SIDECAR = [
+    "-m",
+    "jobgate",
+    "sidecar",
+    "--advisory",
+    "--tls",
+    "any",
+    "--listen",
+    "127.0.0.1:0",
+    "--rate",
+    "unlimited",
+]
 _NAME = "origin.test"
-_SIDECAR = """\
+_SETTINGS = """\
 [node]
 allow_addresses = ["127.0.0.1:{origin}"]
 [dns]
@@ -67,29 +78,19 @@ def measure(folder: Path, origin: int, starts: int, core: int) -> Start:
         LoadError: A request through the sidecar brought something wrong.
     """
     folder.mkdir()
+    python = install(folder / "environment")
     found: dict[str, list[float]] = {name: [] for name in Start.__dataclass_fields__}
     with _names() as port:
         file = folder / "sidecar.toml"
-        file.write_text(_SIDECAR.format(origin=origin, names=port))
-        command = [
-            sys.executable,
-            "-m",
-            "jobgate",
-            "sidecar",
-            "--advisory",
-            "--tls",
-            "any",
-            "--config",
-            str(file),
-        ]
-        command += ["--listen", "127.0.0.1:0", "--domain", f"{_NAME}:{origin}", "--rate", "unlimited"]
+        file.write_text(_SETTINGS.format(origin=origin, names=port))
+        sidecar = [*SIDECAR, "--config", str(file), "--domain", f"{_NAME}:{origin}", "--rate", "unlimited"]
         for _ in range(starts):
-            found["python_ms"].append(processes.wall_s(PYTHON_PASS, core=core) * 1e3)
-            found["run_true_ms"].append(processes.wall_s(RUN_TRUE, OUR_ENVIRONMENT, core=core) * 1e3)
-            with _ready(BARE_IMPORT, core, None) as (process, took_s, _):
+            found["python_ms"].append(processes.wall_s([python, *PYTHON_PASS], ENVIRONMENT, core=core) * 1e3)
+            found["run_true_ms"].append(processes.wall_s([python, *RUN_TRUE], ENVIRONMENT, core=core) * 1e3)
+            with _ready([python, *BARE_IMPORT], core) as (process, took_s, _):
                 found["import_ms"].append(took_s * 1e3)
                 found["import_mb"].append(processes.rss_bytes(process.pid) / 1e6)
-            with _ready(command, core, OUR_ENVIRONMENT) as (process, took_s, line):
+            with _ready([python, *sidecar], core) as (process, took_s, line):
                 found["sidecar_ms"].append(took_s * 1e3)
                 listen = json.loads(line)["listen"]
                 _ask(int(str(*listen.values()).rpartition(":")[2]), origin)
@@ -98,9 +99,7 @@ def measure(folder: Path, origin: int, starts: int, core: int) -> Start:
 
 
 @contextlib.contextmanager
-def _ready(
-    command: Sequence[str], core: int, environment: Mapping[str, str] | None
-) -> Iterator[tuple[subprocess.Popen[bytes], float, bytes]]:
+def _ready(command: Sequence[str], core: int) -> Iterator[tuple[subprocess.Popen[bytes], float, bytes]]:
     """Run a program; give it, the seconds until its first line, and that line."""
     started = time.perf_counter()
     with subprocess.Popen(
@@ -108,7 +107,7 @@ def _ready(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env=ENVIRONMENT,
         preexec_fn=processes.on_core(core),
     ) as process:
         assert process.stdout is not None

@@ -2,7 +2,7 @@
 
 Pure values and their parsers; nothing here opens a file or a socket except
 ``jobgate.config.load``, which is imported by its own name and only by those who have
-a file (it needs cattrs).
+a file.
 """
 
 from __future__ import annotations

@@ -1,21 +1,17 @@
-"""Tables of a configuration file into dataclasses, by cattrs.
+"""Tables of a configuration file into dataclasses.
 
-The readers in the fields' annotations do the reading; cattrs walks the fields, finds
-unknown keys, and gathers every error of a table. cattrs drops ``Annotated`` from
-annotations that are strings, so the modules of these dataclasses do without
+The readers in the fields' annotations do the reading; here the fields are walked,
+unknown keys found, and all errors of a table gathered. An annotation that is a string
+carries no reader, so the modules of these dataclasses do without
 ``from __future__ import annotations``.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
-
 from .members import MemberErrors, key_of
-from .readers import Reader
 
 _T = TypeVar("_T")
 
@@ -48,54 +44,31 @@ def read_table(kind: type[_T], table: object) -> tuple[_T, list[Problem], frozen
     """
     if not isinstance(table, dict):
         raise ValueError("expected a table")
-    try:
-        return _CONVERTER.structure(table, kind), [], frozenset()
-    except ClassValidationError as error:
-        problems, bad = _problems(error)
-    sound = {key: value for key, value in table.items() if key not in bad}
-    return _CONVERTER.structure(sound, kind), problems, bad
+    values: dict[str, object] = {}
+    problems: list[Problem] = []
+    readers = _readers(kind)
+    for key, read in readers.items():
+        if key not in table:
+            continue
+        try:
+            values[key] = read(table[key])
+        except MemberErrors as error:
+            problems += [Problem(f"{key}{path}", message) for path, message in error.errors]
+        except ValueError as error:
+            problems.append(Problem(key, str(error)))
+    problems += [unknown_key(key, list(readers)) for key in sorted(table.keys() - readers.keys())]
+    return kind(**values), problems, frozenset(table.keys() - values.keys())
 
 
 def unknown_key(key: str, known: list[str]) -> Problem:
     """Report a key that has no meaning here, with the one that was probably meant."""
+    from difflib import get_close_matches  # large, and rarely needed
+
     close = get_close_matches(key, known, n=1)
     hint = f', did you mean "{close[0]}"?' if close else f"; the keys here are: {', '.join(sorted(known))}"
     return Problem(key_of(key), f"unknown key{hint}")
 
 
-def _problems(error: ClassValidationError) -> tuple[list[Problem], frozenset[str]]:
-    """Take apart what cattrs gathered for one table."""
-    problems: list[Problem] = []
-    bad: set[str] = set()
-    of_fields, others = error.group_exceptions()
-    for cause, note in of_fields:
-        bad.add(note.name)
-        if isinstance(cause, MemberErrors):
-            problems += [Problem(f"{note.name}{path}", message) for path, message in cause.errors]
-        else:
-            problems.append(Problem(note.name, str(cause)))
-    for cause in others:
-        if not isinstance(cause, ForbiddenExtraKeysError):
-            raise cause
-        known = [field.name for field in fields(cause.cl)]
-        problems += [unknown_key(key, known) for key in sorted(cause.extra_fields)]
-        bad |= cause.extra_fields
-    return problems, frozenset(bad)
-
-
-def _reader(annotation: object) -> Reader | None:
-    marks: tuple[object, ...] = getattr(annotation, "__metadata__", ())
-    return next((mark for mark in marks if isinstance(mark, Reader)), None)
-
-
-def _converter() -> Converter:
-    def structure(value: object, annotation: object) -> object:
-        reader = _reader(annotation)
-        return value if reader is None else reader.read(value)
-
-    converter = Converter(detailed_validation=True, forbid_extra_keys=True)
-    converter.register_structure_hook_func(lambda annotation: _reader(annotation) is not None, structure)
-    return converter
-
-
-_CONVERTER = _converter()
+def _readers(kind: type) -> dict[str, Callable[[object], object]]:
+    """The readers of a dataclass's fields, in their order."""
+    return {name: annotation.__metadata__[0].read for name, annotation in kind.__annotations__.items()}

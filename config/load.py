@@ -17,11 +17,18 @@ from .conflicts import listen_problems
 from .convert import Problem, read_table, unknown_key
 from .endpoints import UnixPath
 from .gateway import ListenSettings, StateSettings, UpstreamSettings
-from .jobs import read_jobs
 from .members import MemberErrors
-from .policy import Network
+from .policy import Network, NodePolicy
 from .readers import read_environment
-from .settings import DnsSettings, LimitSettings, LogSettings, NodeSettings, Settings, TimeoutSettings
+from .settings import (
+    DnsSettings,
+    JobSettings,
+    LimitSettings,
+    LogSettings,
+    NodeSettings,
+    Settings,
+    TimeoutSettings,
+)
 
 _T = TypeVar("_T")
 
@@ -99,10 +106,21 @@ def read_settings(document: Mapping[str, object]) -> tuple[Settings, list[Proble
     bounds = replace(node, networks=tuple(Network)) if "networks" in reader.bad["node"] else node
     # A bad list of shared listeners is no empty one.
     shared = bool(listen.proxy) or "proxy" in reader.bad["listen"]
-    jobs, problems = read_jobs(document.get("job", []), bounds.policy, shared=shared)
+    jobs, problems = _jobs(document, bounds.policy, shared=shared)
     problems = reader.problems + problems + listen_problems(listen, jobs)
     problems += [unknown_key(key, _SECTIONS) for key in document if key not in _SECTIONS]
     return Settings(node, log, dns, limits, timeouts, env, jobs, listen, state, upstream), problems
+
+
+def _jobs(
+    document: Mapping[str, object], node: NodePolicy, *, shared: bool
+) -> tuple[tuple[JobSettings, ...], list[Problem]]:
+    """Read the jobs; a file without any, as a sidecar's, does not load what reads them."""
+    if "job" not in document:
+        return (), []
+    from .jobs import read_jobs
+
+    return read_jobs(document["job"], node, shared=shared)
 
 
 class _Sections:

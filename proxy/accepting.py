@@ -53,6 +53,9 @@ class Reception:
         self._origins: dict[asyncio.Task[None], Origin] = {}  # of the strangers among the tasks
         self._empty = asyncio.Event()
         self._empty.set()
+        # Once for all: each connection has both for as long as it is open.
+        self._on_gone = self._gone
+        self._adopter = self._adopt
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -89,7 +92,7 @@ class Reception:
         if job is None:
             self._origins[task] = peer.origin
         self._empty.clear()
-        task.add_done_callback(self._gone)
+        task.add_done_callback(self._on_gone)
 
     async def emptied(self) -> None:
         """Return when no connection is open."""
@@ -123,7 +126,7 @@ class Reception:
         if job is self._gate.nobody and await self._gate.leads_on(sock, peer):
             return
         client = await self._gate.open_wire(sock, job.up)
-        visit = Visit(entrance, peer, job, self._gate.nobody, self._adopt, refusal)
+        visit = Visit(entrance, peer, job, self._gate.nobody, self._adopter, refusal)
         connection = Connection(self._gate, visit, client, self._loop.time() - started)
         self._connections.add(connection)
         try:

@@ -58,12 +58,13 @@ class Carrier:
         self.down_lane = job.down.lane()
         self.is_judging = False
 
-    async def tunnel(self, target: Target, exchange: Exchange) -> Reason:
+    async def tunnel(self, request: RequestHead, target: Target, exchange: Exchange) -> Reason:
         """Connect, answer CONNECT, and relay once the first bytes are allowed; say how it ended."""
         job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._connect(target, exchange)
         exchange.status = 200
         self._client.write(CONNECTED)
+        request.headers.clear()  # of no use from here on, which may be for hours
         if job.policy.job.tls is Tls.REQUIRE:
             self.is_judging = True
             refused = await check_hello(

@@ -59,6 +59,21 @@ class Connection:
         waited_s: How long its first head was waited for already.
     """
 
+    __slots__ = (
+        "_carrier",
+        "_client",
+        "_decider",
+        "_exchange",
+        "_gate",
+        "_heads",
+        "_inside",
+        "_job",
+        "_outer",
+        "_overruled",
+        "_task",
+        "_visit",
+    )
+
     def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_s: float = 0.0) -> None:
         self._gate = gate
         self._visit = visit
@@ -193,7 +208,7 @@ class Connection:
         if is_plain_connect(policy, target):
             return self._enter(target, exchange), Reason.DONE
         if target.kind is Kind.CONNECT:
-            return False, await self._carrier.tunnel(target, exchange)
+            return False, await self._carrier.tunnel(request, target, exchange)
         if max_forwards(request) == 0:
             return self._answer(options_reply, request, exchange), Reason.DONE
         return await self._carrier.forward(request, target, path, exchange), Reason.DONE

@@ -6,6 +6,7 @@ and feeds the job's counters.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -109,7 +110,7 @@ class Exchange:
 
     def asks(self, kind: Kind, method: bytes, authority: Authority) -> Target:
         """Note what is asked for."""
-        self.method = method.decode("ascii", "backslashreplace")
+        self.method = sys.intern(method.decode("ascii", "backslashreplace"))
         self.target = Target(kind, authority.host, authority.port)
         return self.target
 

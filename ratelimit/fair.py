@@ -29,6 +29,7 @@ DEFAULT_PIECE_BYTES = 64 * 1024
 """Read at once without a rate: larger reads save no time that could be measured."""
 
 _COMPACT_MIN = 64
+_LONG_AGO = -math.inf  # before every tag; one object for all lanes
 
 
 class Lane:
@@ -38,8 +39,8 @@ class Lane:
 
     def __init__(self, queue: FairQueue) -> None:
         self._queue = queue
-        self._finish = -math.inf  # tag behind the bytes granted so far
-        self._ahead_until = -math.inf  # a request that starts before this tag goes ahead of busy lanes
+        self._finish = _LONG_AGO  # tag behind the bytes granted so far
+        self._ahead_until = _LONG_AGO  # a request that starts before this tag goes ahead of busy lanes
         # Of the waiting request:
         self._size = 0
         self._since = 0.0

@@ -76,7 +76,7 @@ def test_list_of_commands_loads_none_of_them(monkeypatch: pytest.MonkeyPatch) ->
     def refuse(name: str) -> object:
         raise AssertionError(name)
 
-    monkeypatch.setattr("jobgate.cli.import_module", refuse)
+    monkeypatch.setattr("jobgate.cli.load", refuse)
     assert CliRunner().invoke(cli, ["--help"]).exit_code == 0
 
 

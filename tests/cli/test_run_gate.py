@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +24,15 @@ def test_log_is_opened_for_appending(tmp_path: Path) -> None:
     writer.write(b"after\n")
     writer.close()
     assert path.read_text() == "before\nafter\n"
+
+
+def test_run_loads_nothing_of_a_gateway_but_what_it_uses() -> None:
+    program = (
+        "import sys, jobgate.cli.run, jobgate.cli.run_gate\n"
+        "print(*{name for name in sys.modules if name.startswith('jobgate.gateway.')})"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["jobgate.gateway.process"]

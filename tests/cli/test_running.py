@@ -105,11 +105,11 @@ def test_service_manager_is_told_of_a_reload(tmp_path: Path) -> None:
 
 #: What a sidecar loads besides the whole of ``proxy`` and ``ratelimit``: each costs it memory and time.
 SIDECAR_LOADS = {
-    "cli": "options running sidecar",
+    "cli": "loading options running sidecar",
     "config": "address_rule endpoints gateway gateway_readers host members networks pattern policy ports "
     "rates readers rule rules settings upstream",
-    "gateway": "control follower handover inherited link listeners notify places registry roster routes "
-    "service store stored succession turns upgrade views weakening workers",
+    "gateway": "control follower handover inherited link listeners notify places process registry roster "
+    "routes service store stored succession turns upgrade views weakening workers",
 }
 #: Of ``proxy`` what only a gateway of several processes needs.
 SIDECAR_LACKS = {"jobgate.proxy.peeking"}

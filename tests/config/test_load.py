@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -346,3 +348,16 @@ def test_load_text_gives_settings_or_a_config_error(text: str) -> None:
         assert error.problems  # noqa: PT017 (either outcome is right)
     else:
         assert isinstance(settings, Settings)
+
+
+@pytest.mark.parametrize(("text", "loaded"), [("[node]", set[str]()), ('[[job]]\nid = "a"', {"hashlib"})])
+def test_file_loads_only_what_reads_it(text: str, loaded: set[str]) -> None:
+    code = (
+        f"import sys; from jobgate.config.load import load_text; load_text({text!r})\n"
+        "print(*{'cattrs', 'attr', 'difflib', 'hashlib', 'asyncio', 'socket'} & set(sys.modules))"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert set(done.stdout.split()) == loaded

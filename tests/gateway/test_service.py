@@ -12,7 +12,7 @@ import pytest
 from jobgate.config.load import load_file
 from jobgate.gateway import service as service_module
 from jobgate.gateway.listeners import ListenError
-from jobgate.gateway.service import Service, background, raise_descriptor_limit
+from jobgate.gateway.service import Service, background
 from support.service import DEADLINE_S, echo_origin, running
 from support.wait import until
 
@@ -226,13 +226,3 @@ async def test_defect_of_a_background_task_is_told_and_ends_nothing() -> None:
     async with background(fail()):
         await until(lambda: bool(told))
     assert told == ["a defect"]
-
-
-def test_descriptor_limit_is_raised_to_the_hard_one() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-        raise_descriptor_limit()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

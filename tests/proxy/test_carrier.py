@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Sequence
 
 from jobgate.config.host import Address
 from jobgate.proxy.errors import ProxyError, Reason
+from jobgate.proxy.head import RequestHead
 from support.changes import HeldDialer, job_of
 from support.gate import DialHook, loopback_gate
 from support.messages import absolute, connect, ok
@@ -30,6 +32,14 @@ async def test_tunnel_is_being_judged_from_its_promise_to_its_hello() -> None:
         await client.send(hello_for(b"ok.test"))
         await (await origin.peer()).until_received(1)
         assert not carrier.is_judging
+
+
+async def test_tunnel_keeps_no_field_of_its_request() -> None:
+    async with Origin(swallow) as origin, loopback_gate(tls="any") as gate, gate.client() as client:
+        authority = f"ok.test:{origin.port}"
+        assert (await client.request(connect(authority), "CONNECT")).status == 200
+        heads = [head for head in gc.get_objects() if isinstance(head, RequestHead)]
+        assert [head.headers for head in heads if head.target == authority.encode()] == [[]]
 
 
 class OnceDialer(DialHook):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from keyword import iskeyword
 
 import click
 
 from jobgate import __version__
+
+from .loading import load
 
 ENVIRONMENT_PREFIX = "JOBGATE"
 
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = f"jobgate.cli.{cmd_name}_" if iskeyword(cmd_name) else f"jobgate.cli.{cmd_name}"
-        command = import_module(module).command
+        command = load(module).command
         if not isinstance(command, click.Command):
             raise TypeError(f"jobgate.cli.{cmd_name}.command is not a click command")
         command.context_settings.setdefault("auto_envvar_prefix", ENVIRONMENT_PREFIX)

@@ -182,7 +182,7 @@ def load_settings(path: str | None) -> Settings:
     """
     if path is None:
         return Settings(node=NodeSettings(networks=tuple(Network)))
-    from jobgate.config.load import ConfigError, load_file  # a third of the start-up time, for files only
+    from jobgate.config.load import ConfigError, load_file  # for files only
 
     try:
         return load_file(path)

@@ -18,6 +18,7 @@ from jobgate.launch.namespaces import PROXY_ADDRESS, PROXY_PORT
 from jobgate.launch.plan import Plan
 from jobgate.launch.summary import render
 
+from .loading import load
 from .options import (
     JobOptions,
     config_option,
@@ -133,6 +134,7 @@ def run_behind_gate(plan: Plan, settings: Settings, *, log: str | None, loop: st
     """Run a job and its gate; returns the job's exit code, and what it did."""
     with start(plan) as job:
         # While the job isolates itself: the gate takes longer to load than that.
+        load("jobgate.cli.run_gate")
         from .run_gate import serve_job
 
         (proxy,) = job.ready()

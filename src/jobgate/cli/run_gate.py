@@ -6,13 +6,11 @@ import socket
 from contextlib import closing, nullcontext
 
 from jobgate.config.settings import Settings
-from jobgate.gateway.service import raise_descriptor_limit
+from jobgate.gateway.process import LOOPS, raise_descriptor_limit
 from jobgate.launch.errors import LaunchError
 from jobgate.launch.serving import Account, Served, serve
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
-
-from .running import LOOPS
 
 
 def serve_job(

@@ -7,25 +7,20 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import click
-import uvloop
 
 from jobgate.gateway.listeners import ListenError
 from jobgate.gateway.notify import notify
-from jobgate.gateway.service import Service, raise_descriptor_limit, serve
+from jobgate.gateway.process import LOOPS, raise_descriptor_limit
+from jobgate.gateway.service import Service, serve
 from jobgate.gateway.stored import StoreError
 from jobgate.gateway.upgrade import UpgradeError
 from jobgate.gateway.workers import WorkerError
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "uvloop": uvloop.new_event_loop,
-    "asyncio": asyncio.new_event_loop,
-}
 
 
 def open_log(path: str) -> LogWriter:

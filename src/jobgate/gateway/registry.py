@@ -28,7 +28,7 @@ from .views import Entry, JobView, Origin, ReadOnlyJob, UnknownJob
 from .weakening import job_weakenings
 
 if TYPE_CHECKING:
-    # Both need cattrs, a third of the start-up time: loaded by whoever has a file, or the API.
+    # Loaded by whoever has a file to reload.
     from .reload import ReloadReport
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,12 +81,6 @@ class Service:
     activated: Sequence[Inherited] = ()
     log: str = "-"
     loop: str = "uvloop"
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open descriptors to the hard one: a connection takes up to four."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Stop:

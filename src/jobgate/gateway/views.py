@@ -18,7 +18,7 @@ from .places import Place, key_of
 from .stored import StoredJob
 
 if TYPE_CHECKING:
-    from jobgate.config.convert import Problem  # needs cattrs: for those who have a file or an API
+    from jobgate.config.convert import Problem
     from jobgate.proxy.job import Job
 
 
@@ -153,7 +153,7 @@ class Entry:
 
     def view(self, job: Job | None) -> JobView:
         """Show it, with what the gate says of it."""
-        from jobgate.config.jobs import job_document  # needs cattrs
+        from jobgate.config.jobs import job_document  # for those who have a file or an API
 
         state = State.REFUSED if self.refused else State.ACTIVE
         if job is not None and job.gone in _GONE:

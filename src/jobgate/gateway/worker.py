@@ -12,8 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-import uvloop
-
 from jobgate import __version__
 from jobgate.config.settings import JobSettings, Settings
 from jobgate.proxy.errors import Reason
@@ -28,8 +26,9 @@ from .feed import RECENT_LINES, Feed
 from .lag import LoopLag
 from .link import Link, LinkError, Message
 from .parcel import unpacked
+from .process import LOOPS, raise_descriptor_limit
 from .report import JobRow, Report, row_of, usage_as_json
-from .service import drain, raise_descriptor_limit
+from .service import drain
 
 _ACCEPTED = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 #: A follower that has nothing to tell says nothing for so long.
@@ -253,7 +252,6 @@ async def serve(gate: Gate, worker: Worker, link: Link) -> None:
 def main(descriptor: str, loop: str, log: str) -> None:
     """Run in a process of its own."""
     raise_descriptor_limit()
-    factory = uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         code = runner.run(work(int(descriptor), log))
     sys.exit(code)

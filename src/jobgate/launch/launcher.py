@@ -21,7 +21,6 @@ from .errors import EXIT_SIGNAL, LaunchError, SetupError
 from .init import execute
 from .plan import Plan
 from .process import exit_code, fork
-from .refusal import explain
 from .seccomp import program
 from .terminal import Foreground
 
@@ -136,6 +135,8 @@ class Job:
         try:
             return handshake.receive_ready(self._control)
         except SetupError as error:
+            from .refusal import explain  # rarely needed
+
             raise LaunchError(explain(error)) from error
         except EOFError:
             self._reap()
