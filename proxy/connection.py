@@ -62,7 +62,6 @@ class Connection:
     __slots__ = (
         "_carrier",
         "_client",
-        "_decider",
         "_exchange",
         "_gate",
         "_heads",
