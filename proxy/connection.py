@@ -192,7 +192,12 @@ class Connection:
 
     async def _serve(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
         """Take one request all the way; say whether another may follow, and how this one ended."""
-        target, path = self._asked(request, exchange)
+        try:
+            target, path = self._asked(request, exchange)
+        except ProxyError:  # costs as much as any other request, and is one
+            if self._visit.stranger is None:
+                self._visit.count()
+            raise
         self._visit.admit(draining=self._gate.draining)
         if target.host == RESERVED_NAME:
             page = own_page(request, path, self._job.usage.denials)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from jobgate.config.host import Address, Name
+from jobgate.probe import PROBE
 from jobgate.proxy.connection import Connection
 from jobgate.proxy.entrance import OwnEntrance
 from jobgate.proxy.errors import Reason
@@ -454,6 +455,33 @@ async def test_connection_that_asks_too_often_is_left_alone_for_a_while(
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(gate.closes) <= 4
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        PROBE,
+        head("GET /x HTTP/1.1", "Host: other"),
+        head("GET https://ok.test/ HTTP/1.1", "Host: ok.test"),
+        head("CONNECT ok.test HTTP/1.1", "Host: ok.test"),
+    ],
+    ids=["probe", "origin-form", "https", "no-port"],
+)
+async def test_request_that_names_no_destination_counts_against_the_cap(
+    one: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.connection.FLOOD_PAUSE_S", 3600.0)
+    async with (
+        loopback_gate(tables="[limits]\nrequests_per_s_per_job = 1") as gate,
+        gate.client() as first,
+        gate.client() as second,
+        gate.client() as third,
+    ):
+        assert (await first.request(one, one.partition(b" ")[0].decode())).status == 400
+        assert await first.read_to_end() == b""
+        assert (await second.request(one, one.partition(b" ")[0].decode())).status == 400
+        answer = await third.request(absolute("http://evil.test/"))
+        assert (answer.status, answer.value("x-jobgate-reason")) == (429, "rate")
 
 
 async def test_connection_that_asked_too_often_is_served_again_afterwards(
