@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from jobgate.config.host import Authority, Name
 
+from .credentials import credential_fields
 from .head import RequestHead
 
 PROBE_HOST = Authority(Name("jobgate"), 80)
 
 
 def is_probe(request: RequestHead) -> bool:
-    """Say whether this asks as ``jobgate health`` does: it names no destination, and is refused for that."""
-    return request.target == b"/" and request.method == b"GET" and request.host == PROBE_HOST
+    """Say whether this asks as ``jobgate health`` does: it names no destination, and is refused for that.
+
+    It shows no credentials: whoever tries some is to be seen.
+    """
+    return (
+        request.target == b"/"
+        and request.method == b"GET"
+        and request.host == PROBE_HOST
+        and not credential_fields(request.headers)
+    )

@@ -32,6 +32,7 @@ ALMOST = {
     "other path": head("GET /x HTTP/1.1", "Host: jobgate"),
     "other method": head("DELETE / HTTP/1.1", "Host: jobgate"),
     "no host": head("GET / HTTP/1.0"),
+    "credentials": head("GET / HTTP/1.1", "Host: jobgate", "Proxy-Authorization: Basic YTpi"),
 }
 
 
