@@ -127,10 +127,14 @@ class Rewriter:
         Heads that share their ``headers`` differ in nothing but the target: ``RequestHeads`` read them.
         """
         asked = authority, via, job_header
+        fields = self._fields
         if head.headers is not self._headers or asked != self._asked:
-            self._fields = origin_fields(head, authority, via=via, job_header=job_header)
-            self._headers, self._asked = head.headers, asked
-        return origin_line(head.method, path) + self._fields
+            fields = origin_fields(head, authority, via=via, job_header=job_header)
+            is_kept = head.size_bytes <= MOST_BYTES
+            self._headers, self._asked, self._fields = (
+                (head.headers, asked, fields) if is_kept else (None, (), b"")
+            )
+        return origin_line(head.method, path) + fields
 
     def response(self, raw: bytes, limits: HeadLimits, request_method: bytes) -> ResponseHead:
         """Read the head of a response, as ``parse_response_head``."""

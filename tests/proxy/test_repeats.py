@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -118,6 +119,17 @@ def test_requests_are_written_as_without_memory(
                 head = replace(head, keep_alive=False)
             written = rewriter.request(head, path, authority, via=via, job_header=job_header)
             assert written == request_head_bytes(head, path, authority, via=via, job_header=job_header)
+
+
+def test_large_head_is_not_kept_once_it_is_written() -> None:
+    limits = HeadLimits(1 << 16, 1 << 14, 8)
+    head = parse_request_head(joined(LINES[0], FIELDS[-1]), limits)
+    rewriter, before = Rewriter(), sys.getrefcount(head.headers)
+    for _ in range(2):
+        written = rewriter.request(head, b"/a", AUTHORITIES[0], via=b"", job_header=None)
+        assert written == request_head_bytes(head, b"/a", AUTHORITIES[0], via=b"")
+    after = sys.getrefcount(head.headers)
+    assert after == before
 
 
 RESPONSES = st.builds(
