@@ -11,7 +11,7 @@ import asyncio
 import errno
 import math
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
@@ -26,6 +26,9 @@ from .sockets import StreamSocket
 
 # RFC 8305 §5 and §8, "Connection Attempt Delay": 250 ms recommended.
 ATTEMPT_DELAY_S = 0.25
+#: Attempts of one dial that run at once, each a descriptor: the oldest gives way, after 2 s. A name may lead
+#: to many addresses that never answer.
+MAX_ATTEMPTS = 8
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
@@ -215,15 +218,19 @@ def _check_peer(sock: socket.socket, address: Address, text: str) -> None:
 
 async def _race(queue: list[Address], attempt: _Attempt, delay_s: float) -> socket.socket:
     queue.reverse()
-    running: set[asyncio.Task[socket.socket]] = set()
+    running: list[asyncio.Task[socket.socket]] = []  # in the order of their starts
     failures: list[ProxyError] = []
     try:
         while queue or running:
             if queue:
-                running.add(asyncio.create_task(attempt.open(queue.pop()), name="jobgate-dial"))
-            done, running = await asyncio.wait(
+                if len(running) == MAX_ATTEMPTS:
+                    _abandon([running.pop(0)])
+                    failures.append(_failure(Reason.CONNECT_TIMEOUT))
+                running.append(asyncio.create_task(attempt.open(queue.pop()), name="jobgate-dial"))
+            done, _ = await asyncio.wait(
                 running, timeout=delay_s if queue else None, return_when=asyncio.FIRST_COMPLETED
             )
+            running = [task for task in running if task not in done]
             winner = _first_connected(done, failures)
             if winner is not None:
                 return winner
@@ -249,7 +256,7 @@ def _first_connected(
     return winner
 
 
-def _abandon(tasks: set[asyncio.Task[socket.socket]]) -> None:
+def _abandon(tasks: Iterable[asyncio.Task[socket.socket]]) -> None:
     """Close the losers: a cancelled attempt closes its own socket, a finished one is closed here.
 
     Nothing is awaited, so that a cancellation cannot come between and lose the winner.

@@ -246,6 +246,21 @@ async def test_f12_deadline_holds_over_all_addresses() -> None:
     assert open_sockets() == before
 
 
+async def test_many_silent_addresses_take_few_descriptors_and_the_last_one_is_reached(port: int) -> None:
+    silent = [ip_address(f"127.0.1.{number}") for number in range(1, 64)]
+    before, most = open_sockets(), 0
+    network = Network({**dict.fromkeys(silent), LOOPBACK: LOOPBACK})
+
+    async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        nonlocal most
+        most = max(most, len(open_sockets() - before))
+        await network.connect(sock, address)
+
+    with await connected([*silent, LOOPBACK], port, connect):
+        assert len(network.tried) == 64
+        assert most <= module.MAX_ATTEMPTS + 1  # one that gives way closes with the next turn of the loop
+
+
 async def test_f13_next_address_is_tried_at_once_after_a_failure(port: int) -> None:
     network = Network({OTHER: errno.ECONNREFUSED, LOOPBACK: LOOPBACK})
     sock = await connected([OTHER, LOOPBACK], port, network.connect, delay_s=LONG_S)
