@@ -1,8 +1,9 @@
 """Fuzz the parsers, one target after another: ``python tests/fuzz/run.py --minutes 10 [target ...]``.
 
-Needs atheris (``pip install atheris``) beside the project. What is learnt stays in the
-folder given: ``corpus/<target>`` is continued from next time, ``findings/<target>`` holds
-inputs that raised, hung or took too much memory. A target stops at its first finding.
+Needs ``pip install -e '.[fuzz]'``: atheris, the project, and what its tests import. What is
+learnt stays in the folder given: ``corpus/<target>`` is continued from next time,
+``findings/<target>`` holds inputs that raised, hung or took too much memory. A target stops
+at its first finding.
 ``--show FILE target`` runs one input alone. What was found becomes a seed in
 ``tests/fuzz/corpus``, which the ordinary tests run, together with its fix.
 """
@@ -15,6 +16,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +29,9 @@ TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in FOLDER.glob("fuzz_*
 INPUT_S = 10
 RSS_MB = 1024
 MAX_INPUT_BYTES = 16384
+
+#: What targets import, some of it only at the first input that needs it: which would look like a finding.
+NEEDED = ("aiohttp", "atheris", "dns", "h11", "httptools", "idna")
 
 _PROGRESS = re.compile(r"^#([0-9]+)\s.*? cov: ([0-9]+) ", re.MULTILINE)
 _DONE = re.compile(r"^Done ([0-9]+) runs", re.MULTILINE)
@@ -49,6 +55,11 @@ def engine(name: str, folder: Path, options: list[str]) -> list[str]:
 def environment() -> dict[str, str]:
     """Return variables under which the checkout itself is imported, installed or not."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])}
+
+
+def missing(modules: Sequence[str] = NEEDED) -> list[str]:
+    """Name what is not installed."""
+    return [module for module in modules if find_spec(module) is None]
 
 
 def fuzz(name: str, seconds: int, folder: Path) -> Figures:
@@ -96,6 +107,8 @@ def arguments() -> argparse.Namespace:
     unknown = set(given.targets) - set(TARGETS)
     if unknown:
         parser.error(f"unknown target: {', '.join(sorted(unknown))}")
+    if absent := missing():
+        parser.error(f"not installed: {', '.join(absent)}; run: pip install -e '.[fuzz]'")
     return given
 
 

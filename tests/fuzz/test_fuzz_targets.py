@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.engine import FOLDER, TARGETS, dictionary, load, seeds
+from fuzz.run import missing
 
 #: The seeds are read by people and stored for ever.
 MAX_SEEDS = 320
@@ -47,3 +48,8 @@ def test_corpus_is_small() -> None:
     files = [path for path in (FOLDER / "corpus").rglob("*") if path.is_file()]
     assert len(files) <= MAX_SEEDS
     assert sum(path.stat().st_size for path in files) <= MAX_SEED_BYTES
+
+
+def test_what_is_not_installed_is_named_before_a_target_starts() -> None:
+    assert missing(["json", "no_such_module"]) == ["no_such_module"]
+    assert not set(missing()) - {"atheris"}
