@@ -174,7 +174,7 @@ class Relay:
             if self._held:
                 self._pass_held(self._asked_bytes)
             else:
-                self._splice(self._asked_bytes)
+                self._splice(self._lane.granted_bytes)
             self._go_on()
 
     def _go_on(self) -> None:
@@ -214,8 +214,7 @@ class Relay:
                 n = min(n, self._framing.plain_bytes)
             if n == 0:
                 break
-            if not self._lane.request(n, self._granted):
-                self._asked_bytes = n
+            if not self._lane.request(n, self._granted, elastic=True):
                 self.source.pause_reading()
                 return
             if not self._splice(n) or self.end is not None:

@@ -35,7 +35,17 @@ _LONG_AGO = -math.inf  # before every tag; one object for all lanes
 class Lane:
     """One connection in one direction of a job. At most one request waits at a time."""
 
-    __slots__ = ("_ahead_until", "_finish", "_granted", "_queue", "_seq", "_since", "_size", "waited_s")
+    __slots__ = (
+        "_ahead_until",
+        "_finish",
+        "_granted",
+        "_is_elastic",
+        "_queue",
+        "_seq",
+        "_since",
+        "_size",
+        "waited_s",
+    )
 
     def __init__(self, queue: FairQueue) -> None:
         self._queue = queue
@@ -43,6 +53,7 @@ class Lane:
         self._ahead_until = _LONG_AGO  # a request that starts before this tag goes ahead of busy lanes
         # Of the waiting request:
         self._size = 0
+        self._is_elastic = False
         self._since = 0.0
         self._seq = 0  # 0 if none waits
         self._granted: Callable[[], None] = _nobody
@@ -63,12 +74,22 @@ class Lane:
         return self._queue.supply.bulk_bytes
 
     @property
+    def granted_bytes(self) -> int:
+        """How many bytes the last request that waited was granted."""
+        return self._size
+
+    @property
     def waiting(self) -> bool:
         """Whether a request waits for its grant."""
         return self._seq != 0
 
-    def request(self, n: int, granted: Callable[[], None]) -> bool:
+    def request(self, n: int, granted: Callable[[], None], *, elastic: bool = False) -> bool:
         """Ask for leave to pass on ``n`` bytes that are already held.
+
+        Args:
+            granted: See below.
+            elastic: Fewer will do, ``granted_bytes``, where the rate was lowered meanwhile: a piece of
+                another rate would be a debt that all lanes wait for.
 
         Returns:
             True: granted, ``granted`` is not called. False: ``granted`` is called once,
@@ -103,7 +124,7 @@ class Lane:
             if heap and not queue._serving:  # who was first before asks anew
                 queue._schedule(now)
             return True
-        self._size, self._since, self._granted = n, now, granted
+        self._size, self._since, self._granted, self._is_elastic = n, now, granted, elastic
         self._seq = queue._next_seq
         queue._next_seq += 1
         queue.waiting += 1
@@ -222,18 +243,18 @@ class FairQueue:
             ValueError: The rate or the burst is out of range.
         """
         self.supply.set_rate(rate_bytes_per_s, burst_bytes, self._clock())
-        self._schedule(self._clock())
+        self._changed()
 
     def set_quota(self, max_bytes: int) -> None:
         """Change the quota; what waits because it was spent goes on if it is larger now."""
         self.supply.quota.set_limit(max_bytes)
         self.supply.withdraw()
-        self._schedule(self._clock())
+        self._changed()
 
     def set_upper(self, upper: Upper | None) -> None:
         """Ask this lane of another queue, too, for every grant: this one is a part of that."""
         self.supply.set_upper(upper)
-        self._schedule(self._clock())
+        self._changed()
 
     def close(self) -> None:
         """Let go of whoever is told that the quota is spent; nothing waits, and nobody asks any more."""
@@ -309,6 +330,14 @@ class FairQueue:
         if was_first:
             self.supply.withdraw()
             self._schedule(self._clock())
+
+    def _changed(self) -> None:
+        """Let what waits wait for no more than one would ask for now, where it bears that."""
+        bulk_bytes = self.supply.bulk_bytes
+        for _, seq, lane in self._heap:
+            if seq == lane._seq and lane._is_elastic and lane._size > bulk_bytes:
+                lane._size = bulk_bytes
+        self._schedule(self._clock())
 
     def _give_back(self, n: int) -> None:
         self.supply.give_back(n)

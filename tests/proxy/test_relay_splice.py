@@ -211,16 +211,19 @@ def test_reset_that_the_splice_has_met_ends_the_relay(new_rig: NewRig, splicer: 
     assert rig.tokens() == BURST
 
 
-def test_smaller_piece_of_a_new_rate_does_not_change_what_waits(new_rig: NewRig) -> None:
+def test_smaller_piece_of_a_new_rate_is_all_that_waits(new_rig: NewRig) -> None:
     rig = new_rig()
     rig.begin()
     rig.queue.set_rate(RATE, 20)
     rig.spliced()
-    rig.clock.advance(0.03)
-    assert rig.spliced() == CONTENT[PIECE : 2 * PIECE]
+    other = rig.queue.lane()
+    assert not other.request(10, lambda: None)
+    rig.clock.advance(0.025)
+    assert rig.spliced() == CONTENT[PIECE : PIECE + 10]
+    assert not other.waiting  # nobody waits for a debt of the rate before
     rig.clock.advance(2.0)
-    assert rig.spliced() == CONTENT[2 * PIECE :]
-    assert rig.relay.moved_bytes == rig.quota.moved_bytes == PIECE + len(CONTENT)
+    assert rig.spliced() == CONTENT[PIECE + 10 :]
+    assert rig.relay.moved_bytes == rig.quota.moved_bytes - 10 == PIECE + len(CONTENT)
 
 
 def test_rate_that_is_lifted_lets_go_of_what_waits(new_rig: NewRig) -> None:

@@ -122,6 +122,30 @@ def test_piece_held_while_the_burst_shrinks_below_it_is_granted(burst: int) -> N
     assert grants[-1] - 100.0 >= (CHUNK + 100 - burst) / RATE - 0.001
 
 
+@pytest.mark.parametrize("is_elastic", [False, True], ids=["held", "elastic"])
+def test_large_piece_that_waits_while_the_rate_falls_holds_nobody_up_where_less_will_do(
+    is_elastic: bool,
+) -> None:
+    job = drained(1.25e9)
+    big, small = job.queue.lane(), job.queue.lane()
+    assert not big.request(1 << 19, nobody, elastic=is_elastic)
+    job.queue.set_rate(RATE / 10, BURST)
+    assert not small.request(1_000, nobody)
+    job.clock.advance(1.0)
+    assert not big.waiting
+    assert small.waiting is not is_elastic
+    assert big.granted_bytes == (job.queue.supply.bulk_bytes if is_elastic else 1 << 19)
+
+
+def test_quota_of_now_bounds_an_elastic_piece_that_waits() -> None:
+    job = drained(1.25e9)
+    lane = job.queue.lane()
+    assert not lane.request(1 << 19, nobody, elastic=True)
+    job.queue.set_quota(job.queue.supply.quota.moved_bytes + (1 << 17))
+    job.clock.advance(1.0)
+    assert (lane.waiting, job.exhausted) == (False, 0)
+
+
 def test_piece_follows_the_rate() -> None:
     job = Job(RATE)
     lane = job.queue.lane()
