@@ -76,7 +76,7 @@ class IdleWatch:
             self._alarm = None
             self._on_idle()
             return
-        self._alarm = self._alarms.at(now + self._look_s, self._check)
+        self._alarm = self._alarms.at(min(now + self._look_s, self._deadline), self._check)
 
 
 class Tunnel:

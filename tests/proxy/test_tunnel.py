@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.relay import Relay
-from jobgate.proxy.tunnel import Tunnel
+from jobgate.proxy.tunnel import IdleWatch, Tunnel
 from support.lanes import free_lane
 from support.wait import until
 from support.wires import FakeWire
@@ -98,3 +99,45 @@ async def test_run_cancelled_lets_go_of_both_wires() -> None:
     with pytest.raises(asyncio.CancelledError):
         await rig.task
     assert rig.client.reader is rig.upstream.reader is None
+
+
+class FakeAlarms:
+    """One alarm on a virtual clock, which is its own loop and handle."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: tuple[float, Callable[[], None]] | None = None
+
+    @property
+    def loop(self) -> FakeAlarms:
+        return self
+
+    def time(self) -> float:
+        return self.now
+
+    def at(self, when: float, callback: Callable[[], None]) -> FakeAlarms:
+        self.due = when, callback
+        return self
+
+    def fire(self) -> None:
+        assert self.due is not None
+        (self.now, callback), self.due = self.due, None
+        callback()
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "shortest_s"), [(300.0, None), (310.0, 300.0), (3600.0, 300.0), (70.0, 300.0)]
+)
+def test_silence_is_noticed_at_most_a_quarter_of_the_shortest_late(
+    idle_s: float, shortest_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms, told = FakeAlarms(), list[float]()
+    monkeypatch.setattr("jobgate.proxy.tunnel.own_alarms", lambda: alarms)
+    relay = Relay(FakeWire(), FakeWire(), lane=free_lane())
+    IdleWatch((relay,), idle_s, lambda: told.append(alarms.now), shortest_s)
+    last = alarms.now = 1.0
+    relay.moved_bytes = 1
+    while not told:
+        alarms.fire()
+    look_s = IdleWatch.GRAIN * min(idle_s, shortest_s or idle_s)
+    assert last + idle_s <= told[0] <= last + idle_s + look_s
