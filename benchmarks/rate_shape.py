@@ -20,6 +20,10 @@ from rate_peers import FIRST_PORT, GATE, TLS_PORT, GateJob, Peer, shaping
 from rate_small import Plan
 from rate_streams import Measured, Stream, Traffic
 
+from jobgate.ratelimit.bucket import default_burst_bytes, default_chunk_bytes
+from jobgate.ratelimit.fair import DEFAULT_PIECE_BYTES
+from jobgate.ratelimit.supply import BULK_BYTES, BULK_SHARE
+
 WINDOW_S = 0.1
 BIN_S = 0.1
 _SMALL = Path(__file__).resolve().parent / "rate_small.py"
@@ -104,9 +108,11 @@ class ShapeResult:
 
 
 def bound_bytes(rate: float) -> float:
-    """Return the most that the gate may pass in 100 ms: burst, rate x time, one chunk (``docs/rate.md``)."""
-    burst = max(65536, 0.004 * rate)
-    return burst + rate * WINDOW_S + min(burst / 2, 65536)
+    """Return the most that the gate may pass in 100 ms: burst, rate x time, one piece (``docs/rate.md``)."""
+    burst = default_burst_bytes(rate)
+    piece = default_chunk_bytes(rate, burst, DEFAULT_PIECE_BYTES)
+    spliced = min(BULK_SHARE * burst, BULK_BYTES)
+    return burst + rate * WINDOW_S + max(piece, spliced)
 
 
 class Bench:
