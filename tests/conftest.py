@@ -10,8 +10,10 @@ import hypothesis
 import pytest
 import uvloop
 
-# What nohup ignores would be inherited by every job and program of the tests.
+# What nohup ignores, or a shell for what is in the background, all programs of the tests would inherit.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Times are judged by benchmarks: a busy machine is no failure.
 hypothesis.settings.register_profile("jobgate", deadline=None)
