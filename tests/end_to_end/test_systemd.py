@@ -1,18 +1,26 @@
-"""The units of deploy/systemd under a real systemd, installed by the commands of docs/systemd.md."""
+"""The program and its units under a real systemd, installed by the commands of docs/systemd.md as written.
+
+Played are two things: pip finds a folder of wheels instead of an index, since that systemd has no network,
+and `python3` is the interpreter of the tests.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from support.docker_engine import ROOT
+from support.docker_engine import ROOT, download_wheels
+from support.docker_page import shape
 from support.systemd import Systemd, SystemdError, systemd
 
-pytestmark = [pytest.mark.systemd, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.systemd, pytest.mark.timeout(240)]
 
 CONFIG = "/etc/jobgate/jobgate.toml"
 RUN = "/run/jobgate"
@@ -50,23 +58,32 @@ def section(title: str) -> str:
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def installation() -> list[str]:
-    """Python's part is there already."""
-    mine = ("install ", "systemd-sysusers ", "systemd-tmpfiles ", "systemctl daemon-reload")
-    return [line for line in commands_of(section("Install")) if line.startswith(mine)]
-
-
 def run_all(made: Systemd, commands: list[str]) -> None:
-    """Run them from a checkout."""
-    made.run("sh", "-e", text="\n".join([f"cd {ROOT}", *commands]))
+    """Run them in one shell, from the checkout."""
+    python = f'python3() {{ {shlex.quote(sys.executable)} "$@"; }}'
+    index = f"export PIP_NO_INDEX=1 PIP_FIND_LINKS={made.folder}/wheels"
+    made.run("sh", "-e", text="\n".join([f"cd {made.folder}", python, index, *commands]))
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what is installed from, so that pip builds nothing in the one of the tests."""
+    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    for name in ("src", "config", "proxy", "ratelimit", "deploy"):
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=leave)
+    for name in ("pyproject.toml", "requirements-test.lock", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def booted() -> Iterator[Systemd]:
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    folder = checkout(tmp_path_factory.mktemp("checkout"))
     try:
-        with systemd() as made:
-            run_all(made, installation())
+        with systemd(folder) as made:
+            download_wheels(folder / "wheels")
+            run_all(made, commands_of(section("Install"))[:-2])
             made.run("sh", "-c", f"cat >> {CONFIG}", text=JOB)
+            made.run("systemctl", "start", "systemd-journald")
             yield made
     except SystemdError as error:
         pytest.skip(f"no systemd can start here: {error}")
@@ -91,6 +108,11 @@ def ask(made: Systemd) -> str:
     return made.run(sys.executable, "-c", ASK).strip()
 
 
+def words(text: str, pattern: str) -> list[str]:
+    """Commands inside the prose, that match."""
+    return [" ".join(found.split()) for found in re.findall(f"`({pattern}[^`]*)`", text)]
+
+
 REFUSED = "403 Forbidden (jobgate: not-listed)"
 
 
@@ -99,6 +121,25 @@ def test_service_serves_and_its_commands_find_it(service: Systemd) -> None:
     assert service.show("jobgate", "StatusErrno") == "0"
     assert ask(service) == REFUSED
     assert "nightly" in service.run("jobgate", "jobs", "list")
+
+
+def test_first_steps_of_the_page_add_a_job_and_show_the_log(booted: Systemd) -> None:
+    install = section("Install")
+    *_, enable, add = commands_of(install)
+    (said,) = re.findall(r"^train-42 listens on .*$", install, re.M)
+    run_all(booted, [enable])
+    assert shape(booted.run("sh", "-c", add).strip()) == shape(said)
+    booted.run("jobgate", "jobs", "remove", "train-42")
+    (log,) = words(install, "journalctl ")
+    assert '"event":"ready"' in booted.run("sh", "-c", log)
+    (python,) = words(install, "readlink ")
+    assert Path(booted.run("sh", "-c", python).strip()).is_relative_to(sys.base_prefix)
+    run_all(booted, [enable.replace("enable", "disable")])
+
+
+def test_upgrade_is_the_installation_once_more() -> None:
+    (upgrade,) = words(section("Change, restart, upgrade"), "/opt/")
+    assert commands_of(section("Install"))[0].endswith(f" && {upgrade}")
 
 
 def test_process_has_no_rights(service: Systemd) -> None:
@@ -135,6 +176,7 @@ def test_reload_takes_a_file_on_or_fails_and_changes_nothing(service: Systemd) -
     assert "weekly" in service.run("jobgate", "jobs", "list")
     service.run("sh", "-c", f"cat >> {CONFIG}", text="nonsense = 1\n")
     assert service.call("systemctl", "reload", "jobgate").returncode != 0
+    assert "nonsense" in service.run("systemctl", "status", "jobgate")
     assert "weekly" in service.run("jobgate", "jobs", "list")
     service.run("sh", "-c", f"cat > {CONFIG}", text=before)
     service.run("systemctl", "reload", "jobgate")
@@ -158,11 +200,16 @@ def test_wrong_file_is_not_tried_again_and_again(booted: Systemd) -> None:
     before = booted.run("cat", CONFIG)
     booted.run("sh", "-c", f"cat >> {CONFIG}", text="nonsense = 1\n")
     done = booted.call("systemctl", "start", "jobgate")
+    (log,) = words(section("Install"), "journalctl ")
+    assert "nonsense" in booted.run("sh", "-c", log)
     state = booted.show("jobgate", "ActiveState"), booted.show("jobgate", "NRestarts")
     booted.run("sh", "-c", f"cat > {CONFIG}", text=before)
-    booted.run("systemctl", "reset-failed", "jobgate")
     assert done.returncode != 0
     assert state == ("failed", "0")
+    (restart,) = words(section("Install"), "systemctl restart ")
+    run_all(booted, [restart])
+    assert booted.run("systemctl", "is-active", "jobgate.socket", "jobgate.service") == "active\n" * 2
+    booted.run("systemctl", "stop", "jobgate.socket", "jobgate.service")
 
 
 def test_first_connection_starts_the_service(socket: Systemd) -> None:
@@ -225,9 +272,10 @@ def test_second_instance_takes_over_and_the_first_ends_with_its_last_connection(
 
 def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Systemd) -> None:
     (drop_in,) = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.M | re.S)
-    folder = "/etc/systemd/system/jobgate.service.d"
-    booted.run("sh", "-c", f"mkdir -p {folder} && cat > {folder}/netns.conf", text=drop_in)
-    booted.run("systemctl", "daemon-reload")
+    (edit,) = words(PAGE, "systemctl edit ")
+    booted.run("sh", "-c", "cat > /tmp/drop-in", text=drop_in)
+    typed = ("script", "-qec", edit, "/dev/null")  # it asks for a terminal
+    booted.run("env", "SYSTEMD_EDITOR=cp /tmp/drop-in", *typed)
     holder = booted.command("unshare", "--net", "sh", "-c", "ip link set lo up; echo $$; exec cat")
     with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout is not None
@@ -239,7 +287,7 @@ def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Syst
         refused = booted.call("nsenter", f"--target={pid}", "--net", sys.executable, "-c", ASK)
         booted.run("systemctl", "stop", "jobgate")
         booted.run("sh", "-c", f"cat > {CONFIG}", text=before)
-        booted.run("rm", f"{folder}/netns.conf")
+        booted.run("rm", "/etc/systemd/system/jobgate.service.d/override.conf")
         booted.run("systemctl", "daemon-reload")
         job.kill()
     assert "407" in refused.stdout, refused  # it is another job's token
@@ -248,7 +296,6 @@ def test_drop_in_of_the_page_lets_a_job_listen_in_its_own_namespace(booted: Syst
 def test_removal_leaves_nothing(booted: Systemd) -> None:
     """The last test here."""
     booted.run("systemctl", "enable", "--now", "jobgate@1")
-    booted.run("mkdir", "-p", "/opt/jobgate")
     run_all(booted, commands_of(section("Remove it")))
     places = ("/etc", "/opt", "/run", "/usr/bin", "/usr/lib", "/var/lib")
     assert booted.run("find", *places, "-name", "*jobgate*") == ""

@@ -179,23 +179,20 @@ def import_base(started: Engine) -> None:
     started.docker("import", str(packed), BASE_IMAGE)
 
 
-def collect_wheels(started: Engine) -> Path:
-    """Download what the image is made of, for the Python of the base image."""
+def download_wheels(folder: Path, *options: str) -> None:
+    """Download what a build and an installation of jobgate need, for the Python that pip's options name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = project["project"]["dependencies"] + project["build-system"]["requires"]
+    pip = [sys.executable, "-m", "pip", "download", "-qq", "--only-binary=:all:", *options]
+    run(*pip, f"--dest={folder}", f"--constraint={ROOT}/requirements-test.lock", *wanted)
+
+
+def collect_wheels(started: Engine) -> Path:
+    """Download what the image is made of, for the Python of the base image."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = started.docker("run", "--rm", BASE_IMAGE, "python3", "-c", code)
     wheels = started.folder / "wheels"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-qq",
-        "--only-binary=:all:",
-        f"--python-version={version}",
-    ]
-    run(*pip, f"--dest={wheels}", f"--constraint={ROOT}/requirements-test.lock", *wanted)
+    download_wheels(wheels, f"--python-version={version}")
     return wheels
 
 

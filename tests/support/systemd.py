@@ -1,4 +1,4 @@
-"""A systemd of a test's own, in namespaces of its own, with jobgate and nothing else installed."""
+"""A systemd of a test's own, in namespaces of its own, without any service."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .docker_engine import ADMIN_PATH, ROOT
 BOOT = ROOT / "tests" / "data" / "systemd" / "boot.sh"
 SECONDS_TO_START = 30
 SECONDS_TO_END = 10
+SECONDS_FOR_A_COMMAND = 100
 TOOLS = ("systemctl", "systemd-sysusers", "systemd-tmpfiles", "unshare", "nsenter", "pivot_root", "ip")
 _HYBRID, _UNIFIED = Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")
 
@@ -30,9 +31,11 @@ class Systemd:
 
     Args:
         init: Its process.
+        folder: Which it sees, too.
     """
 
-    def __init__(self, init: int) -> None:
+    def __init__(self, init: int, folder: Path) -> None:
+        self.folder = folder
         self._enter = ("nsenter", f"--target={init}", "--all", "--root", "--wd", "--")
 
     def command(self, *argv: str) -> list[str]:
@@ -42,7 +45,12 @@ class Systemd:
     def call(self, *argv: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command as its root."""
         return subprocess.run(
-            self.command(*argv), input=text, capture_output=True, text=True, timeout=60, check=False
+            self.command(*argv),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_FOR_A_COMMAND,
+            check=False,
         )
 
     def run(self, *argv: str, text: str = "") -> str:
@@ -57,8 +65,11 @@ class Systemd:
 
 
 @contextmanager
-def systemd() -> Iterator[Systemd]:
+def systemd(folder: Path) -> Iterator[Systemd]:
     """Boot one, without any service; everything of it ends with the block.
+
+    Args:
+        folder: What it sees of this machine beside programs and a copy of all that is not mounted.
 
     Raises:
         SystemdError: A tool, a right or something of the kernel is missing.
@@ -66,10 +77,10 @@ def systemd() -> Iterator[Systemd]:
     missing = [tool for tool in TOOLS if shutil.which(tool, path=ADMIN_PATH) is None]
     if missing or os.geteuid() != 0 or not Path("/lib/systemd/systemd").exists():
         raise SystemdError(f"needs root, systemd and {', '.join(missing or TOOLS)}")
-    seen = sorted({sys.prefix, sys.base_prefix, str(ROOT)})
+    seen = sorted({sys.prefix, sys.base_prefix, str(folder)})
     namespaces = ["--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--kill-child=SIGKILL"]
-    with TemporaryDirectory(prefix="jobgate-systemd-") as folder:
-        boot = [str(BOOT), folder, sys.executable, *seen]
+    with TemporaryDirectory(prefix="jobgate-systemd-") as root:
+        boot = [str(BOOT), root, *seen]
         process = subprocess.Popen(
             ["unshare", *namespaces, *boot],
             stdin=subprocess.DEVNULL,
@@ -79,21 +90,21 @@ def systemd() -> Iterator[Systemd]:
             env={**os.environ, "PATH": ADMIN_PATH},
         )
         try:
-            yield _running(process)
+            yield _running(process, folder)
         finally:
             process.kill()
             process.communicate()
             _remove_cgroups()
 
 
-def _running(process: subprocess.Popen[str]) -> Systemd:
+def _running(process: subprocess.Popen[str], folder: Path) -> Systemd:
     """Wait until it answers."""
     deadline = time.monotonic() + SECONDS_TO_START
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None and time.monotonic() < deadline:
         found = children.read_text().split()
         if found:
-            made = Systemd(int(found[0]))
+            made = Systemd(int(found[0]), folder)
             if made.call("systemctl", "is-system-running").stdout == "running\n":
                 return made
     process.kill()

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Becomes systemd, in namespaces of its own, on a copy of this machine's root that is in memory alone.
-#   unshare --fork --pid --mount --uts --ipc --net --cgroup boot.sh FOLDER PYTHON BIND...
-# FOLDER: an empty one; PYTHON: an interpreter that has jobgate; BIND: what is to be seen, too.
+#   unshare --fork --pid --mount --uts --ipc --net --cgroup boot.sh FOLDER BIND...
+# FOLDER: an empty one; BIND: what is to be seen, too.
 set -euo pipefail
-folder=$1 python=$2
-shift 2
+folder=$1
+shift
 
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$folder"
@@ -38,11 +38,7 @@ done
 rm -rf {lib,etc}/systemd/system/*.target.wants etc/fstab etc/systemd/system/default.target
 printf '[Unit]\nDefaultDependencies=no\n' > etc/systemd/system/test.target
 
-# The rest is done by the commands of docs/systemd.md.
-printf '#!/bin/sh\nexec %s -m jobgate "$@"\n' "$python" > usr/bin/jobgate
-chmod 755 usr/bin/jobgate
-
-# The interpreter of the tests may be below a home.
+# The rest is done by the commands of docs/systemd.md. The interpreter of the tests may be below a home.
 for unit in jobgate jobgate@; do
     mkdir "etc/systemd/system/$unit.service.d"
     {
