@@ -1,7 +1,9 @@
-"""docs/kubernetes.md: what it tells to run, as far as it needs no cluster."""
+"""docs/kubernetes.md: what it tells to run, on a cluster that is played (tests/support/kubernetes_api.py)."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -16,7 +18,9 @@ import yaml
 
 from jobgate.config.load import load_text
 from support.docker_engine import ROOT
+from support.kubernetes_api import played_api
 from support.kustomize import DEPLOY, OVERLAYS, Resource, containers, one, pod_specs
+from support.pages import Step, run_steps, steps_of
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 
@@ -48,6 +52,61 @@ def test_commands_of_the_page_give_gateway_and_jobs_one_token_each(tmp_path: Pat
     assert {job["id"]: job["token"] for job in tokens} == {"train": found["jobs"], "ray": found["kuberay"]}
     assert len(set(found.values())) == 2
     assert [job.id for job in load_text(config.read_text()).jobs] == ["train", "ray"]
+
+
+def page_steps() -> list[Step]:
+    """All that the page tells to run but the builds of images: its blocks, then what stands in its prose."""
+    (ray,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    steps = [step for step in steps_of(ROOT / "docs/kubernetes.md") if not step.command.startswith("docker ")]
+    *_, second = (number for number, step in enumerate(steps) if step.command.startswith("token="))
+    steps.insert(second, Step(f"cat >> deploy/kubernetes/gateway/jobgate.toml <<'END'\n\n{ray}END", []))
+    inline = re.findall(r"`((?:kubectl --|sed )[^`]*)`", PAGE)
+    assert len(inline) > 4
+    inline.sort(key=lambda command: " delete " in command)
+    return [*steps, *(Step(" ".join(command.split()), []) for command in inline)]
+
+
+def test_kubectl_takes_every_command_of_the_page(tmp_path: Path) -> None:
+    """Flags, files, kinds, names, namespaces and containers are those that were applied before."""
+    if shutil.which("openssl") is None or not kubectl_knows_sort_options():
+        pytest.skip("needs openssl, and kubectl 1.27 or later")
+    copied = Step(f"cp -r {ROOT}/deploy .", [])
+    steps = [copied, *page_steps()]
+    asked = [step._replace(command=f"{step.command}\necho $?") for step in steps]
+    with played_api() as (api, url):
+        (tmp_path / ".kube").mkdir()
+        (tmp_path / ".kube" / "config").write_text(json.dumps(cluster_at(url)))
+        outputs = run_steps(asked, tmp_path)
+    refused = [step.command for step, output in zip(steps, outputs, strict=True) if output[-1] != "0"]
+    assert len(refused) == 1, outputs
+    assert " exec " in refused[0]  # played, it gets as far as the container
+    assert api.commands[-1] == ("jobgate-x", "gateway", ["jobgate", "jobs", "list"])
+    assert ("default", "jobs", "probe") in api.objects
+
+    def secret(namespace: str, name: str, key: str) -> str:
+        return base64.b64decode(api.objects[namespace, "secrets", name]["data"][key]).decode()
+
+    tokens = [secret("jobs", "train-gate", "token"), secret("ray", "ray-gate", "token")]
+    served = tomllib.loads(secret("jobgate", "jobgate-config", "jobgate.toml"))
+    assert [job["token"] for job in served["job"]] == tokens
+
+
+def kubectl_knows_sort_options() -> bool:
+    """Whether it is here, and as new as the page asks for."""
+    if shutil.which("kubectl") is None:
+        return False
+    command = ["kubectl", "version", "--client", "--output=json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(json.loads(done.stdout)["clientVersion"]["minor"].rstrip("+")) >= 27
+
+
+def cluster_at(url: str) -> Resource:
+    """The configuration of kubectl for a cluster there."""
+    return {
+        "current-context": "played",
+        "contexts": [{"name": "played", "context": {"cluster": "played"}}],
+        "clusters": [{"name": "played", "cluster": {"server": url}}],
+    }
 
 
 def probe() -> Resource:
