@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
+from argparse import ArgumentParser
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from jobgate.config.convert import read_table
 from jobgate.config.host import Name
@@ -96,6 +99,46 @@ def test_what_is_said_twice_is_found() -> None:
     wrapped = bullet.replace("six ", "six\n")
     assert said_twice(f"# T\n{bullet}- another\n{wrapped}") == [4]
     assert said_twice(f"```console\n{bullet}{bullet}```\n{bullet}") == []
+
+
+INSTALLATIONS = sorted(
+    {
+        (page, line.strip())
+        for page in PAGES
+        for line in re.findall(r"pip install ([^`&#\n]+)", page.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), INSTALLATIONS, ids=lambda value: value.name if isinstance(value, Path) else value
+)
+def test_installation_of_a_page_is_of_extras_and_files_that_are_there(page: Path, words: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("-c", type=lambda name: (ROOT / name).read_text())
+    parser.add_argument("-e", action="store_true")
+    parser.add_argument("what", type=re.compile(r"\.(?:\[([a-z,]+)\])?").fullmatch)
+    extras = parser.parse_args(shlex.split(words)).what[1]
+    assert extras is None or set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_environment_of_a_page_is_the_one_that_it_uses(page: Path) -> None:
+    """Its pip, and its programs in ``PATH`` or behind a link."""
+    text = page.read_text()
+    for made, used in re.findall(r"-m venv (\S+) && (\S+)/bin/pip ", text):
+        assert used == made
+        programs = re.findall(r"^[$#] (?:export PATH=|ln -s )(\S+?)/bin[:/]", text, re.M)
+        assert set(programs) <= {made}
+
+
+def test_ray_of_its_page_is_the_one_that_is_tried() -> None:
+    (said,) = re.findall(r"Tried with Ray ([0-9.]+) ", (ROOT / "docs/ray.md").read_text())
+    assert f"\nray=={said}\n" in (ROOT / "requirements-test.lock").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (wanted,) = project["optional-dependencies"]["ray"]
+    assert Requirement(wanted).specifier.contains(said)
 
 
 def configuration_blocks() -> list[str]:
