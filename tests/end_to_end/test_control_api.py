@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
+import select
 import shlex
+import shutil
 import ssl
 import stat
 import subprocess
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +30,9 @@ from support.site import need
 from support.web_origin import WebOrigin, pattern, web_origin
 
 T = TypeVar("T")
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="needs openssl: it makes the token"
+)
 ROOT = Path(__file__).resolve().parents[2]
 FILE = """
 [node]
@@ -37,6 +44,8 @@ hosts = {{ "ok.test" = ["127.0.0.1"], "other.test" = ["127.0.0.1"] }}
 [listen]
 control = "{folder}/run/control.sock"
 proxy = ["127.0.0.1:{port}"]
+"""
+FILED = """
 [[job]]
 id = "filed"
 network = "http"
@@ -56,7 +65,7 @@ def origin() -> Iterator[WebOrigin]:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "run").mkdir()
-    (tmp_path / "gate.toml").write_text(FILE.format(folder=tmp_path, port=free_port()))
+    (tmp_path / "gate.toml").write_text(FILE.format(folder=tmp_path, port=free_port()) + FILED)
     with serve(tmp_path / "gate.toml") as running:
         yield running
 
@@ -184,6 +193,21 @@ def test_fifty_jobs_come_and_go_and_leave_nothing() -> None:
     assert last - start < 4
 
 
+def page_block(language: str, beginning: str) -> str:
+    """The block of docs/api.md that begins so."""
+    text = (ROOT / "docs" / "api.md").read_text()
+    (block,) = re.findall(f"```{language}\n({re.escape(beginning)}.*?)```", text, re.DOTALL)
+    return str(block)
+
+
+def with_jobgate(folder: Path) -> dict[str, str]:
+    """An environment that has the command, and the control API of a gateway of this folder."""
+    (folder / "jobgate").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    (folder / "jobgate").chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return {**ENVIRONMENT, "PATH": path, "JOBGATE_CONTROL": str(folder / "run" / "control.sock")}
+
+
 def test_examples_of_the_documentation_work(gateway: Served, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     examples = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ curl ")]
@@ -198,17 +222,65 @@ def test_examples_of_the_documentation_work(gateway: Served, tmp_path: Path) -> 
 
 
 def test_command_lines_of_the_documentation_work(gateway: Served, tmp_path: Path) -> None:
-    (block,) = re.findall("```\n(jobgate jobs add .*?)```", (ROOT / "docs/api.md").read_text(), re.S)
-    (tmp_path / "jobgate").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (tmp_path / "jobgate").chmod(0o755)
-    environment = {
-        **ENVIRONMENT,
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "JOBGATE_CONTROL": str(tmp_path / "run" / "control.sock"),
-    }
+    block = page_block("", "jobgate jobs add ")
+    environment = with_jobgate(tmp_path)
     done = subprocess.run(
         ["sh", "-ec", f"{block}env"], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "\nhttps_proxy=http://127.0.0.1:" in done.stdout
     assert '"vision"' in done.stdout
+
+
+@pytest.fixture
+def by_token(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """A gateway as docs/api.md has it on TCP; the function gives a text of it port and folder."""
+    port = free_port()
+
+    def here(text: str) -> str:
+        return text.replace(":9900", f":{port}").replace("/etc/jobgate", str(tmp_path))
+
+    create, *_ = page_block("", "(umask 077").splitlines()
+    subprocess.run(["sh", "-ec", here(create)], check=True)
+    (tmp_path / "gate.toml").write_text(here(page_block("toml", '[listen]\ncontrol = "127.0.0.1:')) + FILED)
+    with serve(tmp_path / "gate.toml"):
+        yield here
+
+
+@needs_openssl
+def test_token_of_the_documentation_opens_the_api_on_tcp(
+    by_token: Callable[[str], str], tmp_path: Path
+) -> None:
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+    _, *lines = by_token(page_block("", "(umask 077")).splitlines()
+    environment = {**with_jobgate(tmp_path), "JOBGATE_CONFIG": str(tmp_path / "gate.toml")}
+    del environment["JOBGATE_CONTROL"]
+    for line in (*lines, "jobgate jobs list"):  # the last finds both by the file
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "filed" in done.stdout) == (0, True), f"{line}: {done.stdout}{done.stderr}"
+
+
+@needs_openssl
+def test_python_of_the_documentation_puts_a_job_and_sees_its_events(
+    by_token: Callable[[str], str], tmp_path: Path
+) -> None:
+    """With the arguments that its comment names."""
+    block = page_block("python", "import jobgate\n")
+    (arguments,) = re.findall(r"jobgate\.Client\(\).*# (.*)", block)
+    token = (tmp_path / "token").read_text().strip()
+    arguments = by_token(arguments).replace("token=...", f"token={token!r}")
+    code = block.replace("jobgate.Client()", f"jobgate.Client({arguments})")
+    program = f"import asyncio\nasync def main():\n{textwrap.indent(code, '    ')}\nasyncio.run(main())"
+    running = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(running, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as example:
+        assert example.stdout is not None
+        assert re.match(r"127\.0\.0\.1:[0-9]+ \{'http_proxy': 'http://127", example.stdout.readline())
+        rates = itertools.cycle(["1mbit", "2mbit"])
+        environment = {**ENVIRONMENT, "JOBGATE_CONFIG": str(tmp_path / "gate.toml")}
+        while not select.select([example.stdout], [], [], 0)[0]:  # it may not listen yet
+            change = [*COMMAND, "jobs", "set", "train-42", "--rate-down", next(rates)]
+            subprocess.run(change, env=environment, check=True)
+        assert example.stdout.readline().startswith("policy {")
+        example.terminate()
