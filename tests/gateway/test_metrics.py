@@ -24,6 +24,8 @@ from support.gate import loopback_gate
 from support.messages import absolute, ok
 from support.origin import Origin, answer
 
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+
 
 @dataclass
 class Direction:
@@ -246,7 +248,28 @@ async def test_real_gate_has_what_is_read_of_it() -> None:
 
 
 def test_documented_metrics_are_those_there_are() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    documented = set(re.findall(r"^\| `(jobgate_\w+)`", page, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(jobgate_\w+)`", PAGE, re.MULTILINE))
     names = {name for name, _ in samples(busy_gate(), jobs=True)}
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in names} == documented
+
+
+ALERTS = re.findall(r"^\| [^`|]+ \| `(.*)` \|$", PAGE.split("## Worth an alert")[1], re.MULTILINE)
+
+
+def test_alerts_are_found() -> None:
+    assert len(ALERTS) == 5
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_documented_alert_is_of_series_that_there_are(alert: str) -> None:
+    gate = busy_gate()
+    gate.resolver.outcomes.update(reason.token for reason in Reason if reason.token.startswith("dns-"))
+    families = gather(gate, LoopLag(lambda: 0.0, lambda _delay, _call: Timer()), jobs=True)
+    every = [sample for family in families for sample in family.samples]
+    for name, selector in re.findall(r"(jobgate_\w+)(?:\{(.*?)\})?", alert):
+        labels = [sample.labels for sample in every if sample.name == name]
+        assert labels
+        for label, values in re.findall(r'(\w+)=~?"(.*?)"', selector):
+            assert set(values.split(r"\|")) <= {each.get(label) for each in labels}
+    growing = re.findall(r"rate\((\w+)", alert)
+    assert all(name.endswith(("_total", "_bucket")) for name in growing)
