@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -10,9 +11,11 @@ from argparse import ArgumentParser
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
+import click
 import pytest
 from packaging.requirements import Requirement
 
+from jobgate.cli import cli
 from jobgate.config.convert import read_table
 from jobgate.config.host import Name
 from jobgate.config.job_table import JobTable
@@ -99,6 +102,43 @@ def test_what_is_said_twice_is_found() -> None:
     wrapped = bullet.replace("six ", "six\n")
     assert said_twice(f"# T\n{bullet}- another\n{wrapped}") == [4]
     assert said_twice(f"```console\n{bullet}{bullet}```\n{bullet}") == []
+
+
+def commands_of(text: str) -> list[str]:
+    """Command lines of jobgate in blocks, behind a prompt or without one, and in code marks."""
+    blocks = re.findall(r"^```(?:console)?\n(.*?)^```$", text, re.M | re.S)
+    typed = [
+        line for block in blocks for line in re.findall(r"^(?:[$#>] +)?(jobgate [a-z]+ .*)$", block, re.M)
+    ]
+    return [*typed, *re.findall(r"`(jobgate [a-z][^`]*)`", text)]
+
+
+def unknown_words(line: str) -> list[str]:
+    """What a command line asks for and jobgate does not know: a command, or its options."""
+    _, *words = line.split()
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words:
+        names = words.pop(0).split("|")
+        found = [command.get_command(click.Context(command), name) for name in names]
+        if None in found:
+            return names
+        command = found[0] or command
+    known = {"--help", *(name for param in command.params for name in (*param.opts, *param.secondary_opts))}
+    own = itertools.takewhile(lambda word: word not in ("--", "|", "&&", ">", "#"), words)
+    return [word for word in own if word.startswith("--") and word.split("=")[0] not in known]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_command_lines_of_a_page_are_of_commands_and_options_that_there_are(page: Path) -> None:
+    lines = commands_of(page.read_text())
+    assert {line: unknown for line in lines if (unknown := unknown_words(line))} == {}
+
+
+def test_command_line_that_is_wrong_is_found() -> None:
+    lines = commands_of(
+        "# jobgate is a gate\n```console\n$ jobgate run --domian a.example -- x --y\n```\n`jobgate chek`"
+    )
+    assert list(map(unknown_words, lines)) == [["--domian"], ["chek"]]
 
 
 INSTALLATIONS = sorted(
