@@ -1,4 +1,4 @@
-"""Lines of README.md that need neither an engine nor the five minutes of test_docker_run, as written."""
+"""Lines of README.md as written; those that need a container engine are in test_docker_run."""
 
 from __future__ import annotations
 

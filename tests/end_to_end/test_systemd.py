@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support.checkout import checkout
 from support.docker_engine import ROOT, download_wheels
 from support.docker_page import shape
 from support.systemd import Systemd, SystemdError, systemd
@@ -63,16 +63,6 @@ def run_all(made: Systemd, commands: list[str]) -> None:
     python = f'python3() {{ {shlex.quote(sys.executable)} "$@"; }}'
     index = f"export PIP_NO_INDEX=1 PIP_FIND_LINKS={made.folder}/wheels"
     made.run("sh", "-e", text="\n".join([f"cd {made.folder}", python, index, *commands]))
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of what is installed from, so that pip builds nothing in the one of the tests."""
-    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
-    for name in ("src", "config", "proxy", "ratelimit", "deploy"):
-        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=leave)
-    for name in ("pyproject.toml", "requirements-test.lock", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
