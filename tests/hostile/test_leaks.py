@@ -64,7 +64,8 @@ async def watch(folder: Path, loop: str) -> Aftermath:
             ways += await depart_all(gate, origins, CONNECTIONS)
             report = await settled(gate)
             closing = asyncio.ensure_future(depart_all(gate, origins, AT_ONCE))
-            await gate.until_later(lambda report: report.held.connections > AT_ONCE // 4)
+            # The silent ones, at least, are there until their deadlines.
+            await gate.until_later(lambda report: report.held.connections > AT_ONCE // 16)
             await asyncio.to_thread(gate.report, "close")
             listeners = len(DEPARTURES)
             closed = await gate.until_later(
