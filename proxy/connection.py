@@ -159,7 +159,9 @@ class Connection:
             self._job.open.discard(self)
             self._assign(self._visit.job)
             self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
-        exchange = self._new_exchange(is_probe=self._inside is None and is_probe(request))
+        exchange = self._new_exchange(
+            is_probe=self._inside is None and is_probe(request, self._visit.peer.text)
+        )
         self._exchange = exchange
         up, down = self._carrier.up_lane, self._carrier.down_lane
         waited = up.waited_s, down.waited_s
@@ -219,8 +221,7 @@ class Connection:
 
     def _is_over(self) -> bool:
         """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
-        gone = self._job.gone
-        is_removed = gone is not None and gone is Reason.UNKNOWN_JOB and not self._client.inbox
+        is_removed = self._job.gone is Reason.UNKNOWN_JOB and not self._client.inbox
         return is_removed or self._gate.draining
 
     def _asked(self, request: RequestHead, exchange: Exchange) -> tuple[Target, bytes]:

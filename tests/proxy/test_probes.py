@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from jobgate.probe import PROBE
+from jobgate.proxy.head import HeadLimits, parse_request_head
+from jobgate.proxy.probes import is_probe
 from jobgate.proxy.usage import Usage
 from support.gate import DialHook, FakeResolver, RunningGate, loopback_gate, running_gate
 from support.http_origin import HttpOrigin
@@ -24,6 +26,21 @@ async def test_probe_is_refused_and_leaves_no_trace() -> None:
         await gate.until_closed(1)
         assert [line["host"] for line in gate.decisions] == ["evil.test"]
         assert usage_of(gate).decisions == {"not-listed": 1}
+
+
+@pytest.mark.parametrize(
+    ("client", "is_one"),
+    [
+        ("127.0.0.1:40000", True),
+        ("[::1]:40000", True),
+        ("172.30.99.3:40000", False),
+        ("[fd00::3]:40000", False),
+        ("unix:1000", False),
+    ],
+)
+def test_only_what_comes_from_where_the_gate_runs_is_a_probe(client: str, is_one: bool) -> None:
+    request = parse_request_head(PROBE, HeadLimits(1 << 16, 1 << 14, 128))
+    assert is_probe(request, client) is is_one
 
 
 ALMOST = {
