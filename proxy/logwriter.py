@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from .records import dropped_line, timestamp
 
@@ -29,6 +30,8 @@ BATCH_S = 0.01
 """Lines are gathered this long: at most 100 writes and wake-ups a second."""
 
 _BATCH_BYTES = 64 * 1024
+#: Taken over at once, so that what is joined costs little beside what is pending.
+_BATCH_LINES = 256
 _POLL_S = 0.1
 
 
@@ -59,14 +62,14 @@ class LogWriter:
         self._clock_wall = clock_wall
         self._use(_open(path))
         self._reopened: deque[int] = deque()
-        self._pending: deque[bytes] = deque()
+        self._pending: SimpleQueue[bytes] = SimpleQueue()
         self._tail = b""  # rest of a line that was cut by a full disk
         # Each counter has one thread that changes it.
         self._queued_bytes = self._overflowed = 0  # the caller's
         self._written_bytes = self._lost = self._reported = 0  # the writing thread's
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._is_closed = False  # the same, for the caller
+        self._is_closed = False
+        self._until_closed = threading.Lock()  # held until then: an event's wait costs as much as a line
+        self._until_closed.acquire()
         self._deadline = math.inf  # set by close()
         self._thread: threading.Thread | None = None
 
@@ -87,9 +90,9 @@ class LogWriter:
             self._overflowed += 1
             return
         self._queued_bytes = queued_bytes
-        self._pending.append(line)
-        if not self._wake.is_set():
-            self._wake_thread()
+        self._pending.put(line)
+        if self._thread is None:
+            self._start()
 
     def reopen(self) -> None:
         """Go on in the file that is now at the path (after a rotation).
@@ -100,7 +103,9 @@ class LogWriter:
         if self._path == STANDARD_OUTPUT or self._is_closed:
             return
         self._reopened.append(_open(self._path))
-        self._wake_thread()
+        self._pending.put(b"")
+        if self._thread is None:
+            self._start()
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what is pending, for at most ``timeout_s``, and close the file."""
@@ -108,18 +113,16 @@ class LogWriter:
             return
         self._is_closed = True
         self._deadline = time.monotonic() + timeout_s
-        self._closing.set()
-        self._wake.set()
+        self._until_closed.release()
+        self._pending.put(b"")
         if self._thread is None:
             os.close(self._fd)
         else:
             self._thread.join(timeout_s + 1.0)
 
-    def _wake_thread(self) -> None:
-        self._wake.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="jobgate-log", daemon=True)
-            self._thread.start()
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="jobgate-log", daemon=True)
+        self._thread.start()
 
     def _use(self, fd: int) -> None:
         self._fd = fd
@@ -130,38 +133,42 @@ class LogWriter:
         self._poll.register(fd, select.POLLOUT)
 
     def _run(self) -> None:
-        """Write batches until closed: the thread's main function."""
-        closing = False
-        while not closing:
-            self._wake.wait()
-            self._closing.wait(BATCH_S)
-            self._wake.clear()  # before any look at what is there: what comes later sets it again
-            closing = self._closing.is_set()
-            self._switch_file()
-            while self._pending:
-                self._write_batch()
+        """Write what comes until closed: the thread's main function."""
+        while not (self._is_closed and self._pending.empty()):
+            lines = [self._pending.get()]
+            self._until_closed.acquire(timeout=BATCH_S)
+            lines += self._taken()
+            while lines:
                 self._switch_file()
+                self._write_lines(b"".join(lines))
+                lines = self._taken()
             self._report_dropped()
         os.close(self._fd)
+
+    def _taken(self) -> list[bytes]:
+        """Take over lines that wait; an empty one only woke the thread."""
+        return [self._pending.get() for _ in range(min(self._pending.qsize(), _BATCH_LINES))]
 
     def _switch_file(self) -> None:
         while self._reopened:
             os.close(self._fd)
             self._use(self._reopened.popleft())
 
-    def _write_batch(self) -> None:
-        """Write whole lines, as many as fit into one ``write``; an oversized one alone."""
-        lines = [self._pending.popleft()]
-        size = len(lines[0])
-        while self._pending and size + len(self._pending[0]) <= self._max_write_bytes:
-            line = self._pending.popleft()
-            lines.append(line)
-            size += len(line)
-        self._lost += self._put(b"".join(lines))
-        self._written_bytes += size
+    def _write_lines(self, lines: bytes) -> None:
+        """Write whole lines, as many as fit into one ``write`` at once; an oversized one alone."""
+        begin = 0
+        while begin < len(lines):
+            end = len(lines)
+            if end - begin > self._max_write_bytes:
+                most = begin + self._max_write_bytes
+                end = (lines.rfind(b"\n", begin, most) + 1) or (lines.index(b"\n", most) + 1)
+            self._lost += self._put(lines[begin:end])
+            self._written_bytes += end - begin
+            begin = end
+            self._switch_file()
 
     def _report_dropped(self) -> None:
-        dropped = self.dropped - self._reported
+        dropped = self._overflowed + self._lost - self._reported
         if dropped and not self._put(dropped_line(timestamp(self._clock_wall()), dropped, None)):
             self._reported += dropped
 
@@ -181,7 +188,7 @@ class LogWriter:
             try:
                 done += os.write(self._fd, data[done : done + self._max_write_bytes])
             except BlockingIOError:
-                self._closing.wait(BATCH_S)
+                time.sleep(BATCH_S)
             except OSError:
                 break
         return done
