@@ -47,7 +47,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "_allowed",
         "_clock",
         "_decided",
         "_journal",
@@ -106,7 +105,7 @@ class Exchange:
         self._journal = journal
         self._clock = clock
         self._started = clock()
-        self._decided = self._allowed = False
+        self._decided = False
 
     def asks(self, kind: Kind, method: bytes, authority: Authority) -> Target:
         """Note what is asked for."""
@@ -132,7 +131,7 @@ class Exchange:
     def allow(self) -> None:
         """Write the decision line of a request that may go on; one that is sent again has it already."""
         if not self._decided:
-            self._decided = self._allowed = True
+            self._decided = True
             self._usage.decide(ALLOW)
             self._journal.decision(self)
 
@@ -158,12 +157,13 @@ class Exchange:
             return
         self.end = reason
         self.duration_s = self._clock() - self._started
-        self.refuse(reason)
+        if not self._decided:
+            self.refuse(reason)
         target = self.target
         if self.address is not None:
             authority = "" if target is None else _authority_text(target.host, target.port)
             self._usage.add(authority, self.bytes_up, self.bytes_down)
-        elif self._allowed and target is not None and reason is not Reason.DONE:
+        elif self.refused is None and target is not None and reason is not Reason.DONE:
             self._usage.fail(_refused(reason, target))
         self._usage.end(reason.token, duration_s=self.duration_s, dns_s=self.dns_s, connect_s=self.connect_s)
         self._journal.close(self)

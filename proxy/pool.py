@@ -55,28 +55,33 @@ class UpstreamPool:
 
     def take(self, authority: Authority) -> tuple[Wire, str] | None:
         """Take the connection used last, and the address it leads to; ``None`` if there is none."""
-        parked = self._by_authority.get(authority)
-        if not parked:
+        siblings = self._by_authority.get(authority)
+        if siblings is None:
             return None
-        return self._remove(parked[-1])
+        parked = siblings[-1]
+        self._remove(parked)
+        return parked.wire, parked.address
 
     def keep(self, authority: Authority, wire: Wire, address: str) -> None:
         """Keep a wire whose exchange is over, unless it has ended or has said too much."""
+        idle, budget = self._idle, self._budget
         if wire.at_eof or wire.is_lost or wire.inbox or wire.blocked:
             wire.abort()
             return
-        if self._idle and (len(self._idle) >= self._max_idle or self._budget.left <= 0):
-            self.discard(next(iter(self._idle)))
-        if self._budget.left <= 0:
-            wire.abort()
-            return
-        self._budget.left -= 1
+        if budget.left <= 0 or len(idle) >= self._max_idle:
+            if idle:
+                self.discard(next(iter(idle)))
+            if budget.left <= 0:
+                wire.abort()
+                return
+        budget.left -= 1
         alarms = self._alarms
         if alarms is None:
             alarms = self._alarms = own_alarms()
         until = alarms.loop.time() + self.keepalive_s
-        parked = _Parked(self, authority, wire, address, until)
-        self._idle[parked] = None
+        wire.reader = parked = _Parked(self, authority, wire, address, until)
+        wire.resume_reading()
+        idle[parked] = None
         siblings = self._by_authority.get(authority)
         if siblings is None:
             self._by_authority[authority] = [parked]
@@ -87,8 +92,8 @@ class UpstreamPool:
 
     def discard(self, parked: _Parked) -> None:
         """Close a kept connection."""
-        wire, _ = self._remove(parked)
-        wire.abort()
+        self._remove(parked)
+        parked.wire.abort()
 
     def prune(self, allowed: Callable[[Authority, str], bool]) -> None:
         """Close those whose authority or address is not allowed."""
@@ -119,15 +124,14 @@ class UpstreamPool:
         if self._idle:
             self._set_alarm(alarms, min(parked.until for parked in self._idle))
 
-    def _remove(self, parked: _Parked) -> tuple[Wire, str]:
+    def _remove(self, parked: _Parked) -> None:
+        parked.wire.reader = None
         del self._idle[parked]
         self._budget.left += 1
         siblings = self._by_authority[parked.authority]
         siblings.remove(parked)
         if not siblings:
             del self._by_authority[parked.authority]
-        parked.release()
-        return parked.wire, parked.address
 
 
 class _Parked:
@@ -142,12 +146,7 @@ class _Parked:
         self.authority = authority
         self.wire = wire
         self.address = address
-        wire.reader = self
-        wire.resume_reading()
         self.until = until
-
-    def release(self) -> None:
-        self.wire.reader = None
 
     def data(self, view: memoryview) -> None:
         self._pool.discard(self)
