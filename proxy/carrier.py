@@ -85,24 +85,45 @@ class Carrier:
         """Send it over a kept connection of this job, or a new one; say whether another may follow."""
         if (limit := self._gate.settings.limits.max_content_bytes) and request.content.length > limit:
             raise ProxyError(Reason.CONTENT_TOO_LARGE, f"Content over {limit} bytes is not accepted here.")
+        job, gate = self._job, self._gate
         authority = Authority(target.host, target.port)
-        kept = self._job.pool.take(authority)
-        if kept is not None:
-            self._upstream, exchange.address = kept
-            exchange.allow()
+        rewriter = self._rewriter = self._rewriter or Rewriter()
+        upstream = self._take_kept(authority, exchange)
+        reused = upstream is not None
+        while True:
+            if upstream is None:
+                upstream = await self._connect(target, exchange)
+            generation = job.generation
+            head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
+            legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
+            forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
-                return await self._carry(request, self._upstream, authority, path, exchange, reused=True)
+                keep_client, keep_upstream = await forward.run(head, reused=reused)
             except Stale:
-                self._upstream.abort()
-                exchange.address = None
-        upstream = await self._connect(target, exchange)
-        return await self._carry(request, upstream, authority, path, exchange, reused=False)
+                upstream.abort()
+                upstream, reused, exchange.address = None, False, None
+            else:
+                break
+        self._upstream = None
+        if keep_upstream and job.generation == generation:
+            job.pool.keep(authority, upstream, exchange.address or "")
+        else:
+            upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
+        return keep_client
 
     def let_go(self, *, reset: bool) -> None:
         """End the upstream connection, if there is one; with ``reset`` its exchange looks cut."""
         if self._upstream is not None:
             self._upstream.abort(reset=reset)
             self._upstream = None
+
+    def _take_kept(self, authority: Authority, exchange: Exchange) -> Wire | None:
+        kept = self._job.pool.take(authority)
+        if kept is None:
+            return None
+        self._upstream, exchange.address = kept
+        exchange.allow()
+        return self._upstream
 
     async def _connect(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
@@ -117,27 +138,3 @@ class Carrier:
         self._upstream = await gate.open_wire(sock, job.down)
         self._upstream.bound_unsent(job.up.send_buffer_bytes)
         return self._upstream
-
-    async def _carry(
-        self,
-        request: RequestHead,
-        upstream: Wire,
-        authority: Authority,
-        path: bytes,
-        exchange: Exchange,
-        *,
-        reused: bool,
-    ) -> bool:
-        job, gate = self._job, self._gate
-        generation = job.generation
-        legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
-        rewriter = self._rewriter = self._rewriter or Rewriter()
-        head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
-        forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
-        keep_client, keep_upstream = await forward.run(head, reused=reused)
-        self._upstream = None
-        if keep_upstream and job.generation == generation:
-            job.pool.keep(authority, upstream, exchange.address or "")
-        else:
-            upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
-        return keep_client

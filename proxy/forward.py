@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .content import Chunked, ContentTooLarge, Framing, KnownLength
 from .errors import ProxyError, Reason
 from .exchange import Exchange
+from .framing import NO_CONTENT
 from .head import (
     HeadLimits,
     RequestHead,
@@ -98,7 +99,7 @@ class Forward:
             Cut: It cannot; both sides must be reset.
         """
         legs = self._legs
-        legs.client.on_lost = lambda: legs.upstream.abort(reset=True)
+        legs.client.on_lost = self._client_lost
         legs.upstream.is_answering = True
         try:
             if not legs.up_lane.at_once(self._request.size_bytes):
@@ -108,7 +109,7 @@ class Forward:
             if response.status == 101:
                 await self._switch(response)
                 return False, False
-            return await self._deliver(response)
+            return self._whole(response) or await self._deliver(response)
         finally:
             legs.client.on_lost = None
             legs.upstream.is_answering = False
@@ -119,6 +120,9 @@ class Forward:
                 self._upload.on_end = None
                 self._upload.stop()
 
+    def _client_lost(self) -> None:
+        self._legs.upstream.abort(reset=True)
+
     def _send(self, head: bytes, reused: bool) -> None:
         """Send the head, which is paid for; content follows by itself."""
         legs, request = self._legs, self._request
@@ -128,6 +132,8 @@ class Forward:
             raise Stale  # what came before the request is not its response (RFC 9112 §9.2)
         legs.upstream.write(head)
         self._exchange.bytes_up += request.size_bytes
+        if request.content is NO_CONTENT:
+            return
         framing: Framing
         if request.content.kind == "chunked":
             framing = Chunked(max_bytes=self._options.max_content_bytes)
@@ -148,24 +154,49 @@ class Forward:
 
     async def _response(self, reused: bool) -> ResponseHead:
         """Wait for the final response, or 101; pass interim ones on."""
+        upstream, response_s = self._legs.upstream, self._options.response_s
+        now = asyncio.get_running_loop().time
         for _ in range(MAX_INTERIM):
-            raw = await self._response_head(reused)
+            scanned = seen_bytes = 0
+            deadline = now() + response_s
+            while not upstream.inbox or (end := find_head_end(upstream.inbox, scanned)) < 0:
+                if upstream.inbox:
+                    check_partial_response(upstream.inbox, self._options.limits, scanned)
+                if upstream.at_eof or upstream.is_lost:
+                    raise self._ended_early(reused)
+                scanned = len(upstream.inbox)
+                try:
+                    await upstream.more(deadline)
+                except TimeoutError:
+                    seen_bytes = self._uploaded_since(seen_bytes)
+                    deadline = now() + response_s
+            raw = upstream.take(end)
             response = self._rewriter.response(raw, self._options.limits, self._request.method)
+            if response.status >= 200:
+                return response
             if response.status == 101:
                 if self._request.upgrade is None:
                     raise ProxyError(
                         Reason.UPSTREAM_INVALID, "The origin switched protocols without being asked."
                     )
                 return response
-            if response.status >= 200:
-                return response
             reused = False
-            self._exchange.bytes_down += response.size_bytes
-            await pay(self._legs.down_lane, response.size_bytes)
-            if self._request.minor:
-                self._legs.client.write(self._head_bytes(response, close=False))
-                await self._taken()
+            await self._pass_interim(response)
         raise ProxyError(Reason.UPSTREAM_INVALID, "The origin sent too many interim responses.")
+
+    def _uploaded_since(self, seen_bytes: int) -> int:
+        """Say how much content went up, if that is more: the origin's time counts from the last of it."""
+        moved_bytes = self._upload.moved_bytes if self._upload else 0
+        if moved_bytes == seen_bytes:
+            raise ProxyError(Reason.UPSTREAM_TIMEOUT, "The origin did not answer in time.") from None
+        return moved_bytes
+
+    async def _pass_interim(self, response: ResponseHead) -> None:
+        self._exchange.bytes_down += response.size_bytes
+        await pay(self._legs.down_lane, response.size_bytes)
+        if self._request.minor:
+            self._legs.client.write(self._head_bytes(response, close=False))
+            await self._taken()
 
     async def _taken(self) -> None:
         """Wait until the client has taken what it was told: it is not told more meanwhile."""
@@ -173,29 +204,6 @@ class Forward:
             await self._legs.client.drained(asyncio.get_running_loop().time() + self._options.idle_s)
         except TimeoutError:
             raise Cut(Reason.IDLE) from None
-
-    async def _response_head(self, reused: bool) -> bytes:
-        upstream = self._legs.upstream
-        loop = asyncio.get_running_loop()
-        scanned = seen_bytes = 0
-        deadline = loop.time() + self._options.response_s
-        while True:
-            if upstream.inbox:
-                end = find_head_end(upstream.inbox, scanned)
-                if end >= 0:
-                    return upstream.take(end)
-                check_partial_response(upstream.inbox, self._options.limits, scanned)
-            if upstream.at_eof or upstream.is_lost:
-                raise self._ended_early(reused)
-            scanned = len(upstream.inbox)
-            try:
-                await upstream.more(deadline)
-            except TimeoutError:
-                moved_bytes = self._upload.moved_bytes if self._upload else 0
-                if moved_bytes == seen_bytes:
-                    raise ProxyError(Reason.UPSTREAM_TIMEOUT, "The origin did not answer in time.") from None
-                seen_bytes = moved_bytes
-                deadline = loop.time() + self._options.response_s
 
     def _ended_early(self, reused: bool) -> Exception:
         """Say why there is no response."""
@@ -215,41 +223,64 @@ class Forward:
             return Stale()
         return ProxyError(Reason.UPSTREAM_CLOSED, "The origin closed the connection without an answer.")
 
+    def _kept(self, response: ResponseHead) -> tuple[bool, bool]:
+        """Say which connections can serve another request behind this response: client's, upstream's."""
+        request, kind = self._request, response.content.kind
+        uploaded = self._upload is None or self._upload.end is End.COMPLETE
+        ends = kind == "until-close" or (kind == "chunked" and not request.minor)
+        return request.keep_alive and uploaded and not ends, response.keep_alive and uploaded
+
+    def _whole(self, response: ResponseHead) -> tuple[bool, bool] | None:
+        """Deliver the final response at once, where its content came with its head, as small ones do.
+
+        Returns:
+            As ``run``; ``None``: there is more to come, or to wait for.
+        """
+        legs, (kind, length) = self._legs, response.content
+        size_bytes = response.size_bytes + length
+        if (
+            kind not in ("length", "none")
+            or len(legs.upstream.inbox) < length
+            or not legs.down_lane.at_once(size_bytes)
+        ):
+            return None
+        kept = self._kept(response)
+        self._exchange.bytes_down += size_bytes
+        self._exchange.status = response.status
+        message = self._head_bytes(response, close=not kept[0])
+        if length:
+            message += legs.upstream.take(length)
+        legs.client.write(message)
+        if legs.client.is_lost:
+            raise Cut(Reason.CLIENT_RESET)
+        return kept
+
     async def _deliver(self, response: ResponseHead) -> tuple[bool, bool]:
         """Bring the final response down; the client is told nothing else from here on."""
-        legs, request = self._legs, self._request
-        uploaded = self._upload is None or self._upload.end is End.COMPLETE
-        kind = response.content.kind
-        plain = kind == "chunked" and not request.minor
-        keep_client = request.keep_alive and uploaded and kind != "until-close" and not plain
+        legs, kind = self._legs, response.content.kind
+        keep_client, keep_upstream = self._kept(response)
         self._exchange.bytes_down += response.size_bytes
         if not legs.down_lane.at_once(response.size_bytes):
             await pay(legs.down_lane, response.size_bytes)
         self._exchange.status = response.status
-        head = self._head_bytes(response, close=not keep_client)
-        if self._whole(response, head):
-            if legs.client.is_lost:
-                raise Cut(Reason.CLIENT_RESET)
-            return keep_client, response.keep_alive and uploaded
         framing: Framing | None = None
         if kind == "chunked":
-            framing = Chunked(plain=plain)
+            framing = Chunked(plain=not self._request.minor)
         elif kind != "until-close":
-            framing = KnownLength(response.content.length if kind == "length" else 0)
+            framing = KnownLength(response.content.length)
         down = Relay(
             legs.upstream,
             legs.client,
             lane=legs.down_lane,
             framing=framing,
-            preface=head,
+            preface=self._head_bytes(response, close=not keep_client),
         )
         self._download = down
         end = await self._bring(down)
         if legs.client.is_lost:
             raise Cut(Reason.CLIENT_RESET)
         if end is End.COMPLETE or (end is End.EOF and kind == "until-close"):
-            keep_upstream = end is End.COMPLETE and response.keep_alive and uploaded
-            return keep_client, keep_upstream
+            return keep_client, keep_upstream and end is End.COMPLETE
         if end is End.TARGET_LOST:
             raise Cut(Reason.CLIENT_RESET if self._upload_failed() else Reason.IDLE)
         raise Cut(
@@ -257,20 +288,6 @@ class Forward:
                 end, Reason.UPSTREAM_RESET
             )
         )
-
-    def _whole(self, response: ResponseHead, head: bytes) -> bool:
-        """Deliver a response whose content has come with its head, if it has, as small ones do."""
-        legs, content = self._legs, response.content
-        if content.kind not in ("length", "none") or len(legs.upstream.inbox) < content.length:
-            return False
-        if content.length:
-            if not legs.down_lane.at_once(content.length):
-                return False
-            self._exchange.bytes_down += content.length
-            head += legs.upstream.take(content.length)
-        legs.client.write(head)
-        legs.upstream.resume_reading()  # else nobody would notice a reset
-        return True
 
     def _upload_failed(self) -> bool:
         return self._upload is not None and self._upload.end not in (None, End.COMPLETE)

@@ -91,7 +91,7 @@ def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
     Args:
         start: Length of the buffer when it was searched last; nothing before is read again.
     """
-    end = buffer.find(b"\r\n\r\n", max(0, start - 3))
+    end = buffer.find(b"\r\n\r\n", start - 3 if start > 3 else 0)
     return end + 4 if end >= 0 else -1
 
 
