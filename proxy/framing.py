@@ -43,8 +43,8 @@ _NOTED = frozenset(
         b"upgrade",
     )
 )
-# 18 digits stay below 2**63 and below the number of digits that int() refuses to convert.
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+#: 18 digits stay below 2**63 and below the number of digits that int() refuses to convert.
+LENGTH = re.compile(rb"[0-9]{1,18}")
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
@@ -74,14 +74,15 @@ class FieldNames(dict[bytes, bytes | None]):
         return found
 
 
-_NOTED_NAMES = FieldNames(_NOTED)
+#: Which of these a field is, by its name as sent.
+NOTED_NAMES = FieldNames(_NOTED)
 
 
 def note_fields(headers: Headers) -> Noted:
     """Collect the values of the fields that matter here, by lower-case name, in order."""
     noted: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        key = _NOTED_NAMES[name]
+        key = NOTED_NAMES[name]
         if key is not None:
             noted.setdefault(key, []).append(value)
     return noted
@@ -140,7 +141,7 @@ def declared_content(noted: Noted, minor: int) -> Content:
             return NO_CONTENT
         if len(lengths) > 1:
             raise BadRequest("Content-Length is repeated: send it once")
-        if not _LENGTH.fullmatch(lengths[0]):
+        if not LENGTH.fullmatch(lengths[0]):
             raise BadRequest("Content-Length is not a decimal number of 1 to 18 digits")
         return Content("length", int(lengths[0]))
     if lengths is not None:

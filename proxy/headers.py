@@ -134,22 +134,36 @@ def response_head_bytes(head: ResponseHead, *, client_minor: int, close: bool, v
 
     Source: RFC 9112 §4, §6, §9.6; RFC 9110 §7.6, §8.6.
     """
+    return response_block(head, response_lines(head), client_minor=client_minor, close=close, via=via)
+
+
+def response_lines(head: ResponseHead) -> list[bytes | None]:
+    """Write each field of a response as a line for the client; ``None``: it does not go on."""
     drops = head.connection - _HOP_BY_HOP if head.connection else _NOTHING_MORE
-    lines = [
-        b"HTTP/1.1 %d %b" % (head.status, head.phrase),
-        *_passed_on(head.headers, _RESPONSE_NAMES, drops),
+    return [
+        None
+        if _RESPONSE_NAMES[name] is not None or (drops and name.lower() in drops)
+        else name + b": " + value
+        for name, value in head.headers
     ]
+
+
+def response_block(
+    head: ResponseHead, lines: list[bytes | None], *, client_minor: int, close: bool, via: bytes
+) -> bytes:
+    """Write the head of a response, as ``response_head_bytes``, from the lines of its fields."""
+    block = [b"HTTP/1.1 %d %b" % (head.status, head.phrase), *filter(None, lines)]
     if via:
-        lines.append(_via_line(head.minor, via))
+        block.append(_via_line(head.minor, via))
     if head.content.kind != "chunked" or client_minor:
         framing = _response_framing(head)
         if framing:
-            lines.append(framing)
+            block.append(framing)
     if head.status == 101:
-        lines.append(_WEBSOCKET)
+        block.append(_WEBSOCKET)
     elif close and head.status >= 200:
-        lines.append(_CLOSE)
-    return _block(lines)
+        block.append(_CLOSE)
+    return _block(block)
 
 
 def field_value(headers: Headers, name: bytes) -> bytes:

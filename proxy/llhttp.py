@@ -48,8 +48,17 @@ def read_response_fields(raw: bytes) -> tuple[Headers, str | None]:
 
 def accepts_request(raw: bytes) -> bool:
     """Say whether llhttp accepts a request head as it stands; its fields are not split."""
+    return _accepts(httptools.HttpRequestParser, raw)
+
+
+def accepts_response(raw: bytes) -> bool:
+    """Say whether llhttp accepts a response head; as ``accepts_request``."""
+    return _accepts(httptools.HttpResponseParser, raw)
+
+
+def _accepts(parser_type: _ParserType, raw: bytes) -> bool:
     try:
-        httptools.HttpRequestParser(_NOBODY).feed_data(raw)
+        parser_type(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:  # as below
         return True
     except httptools.HttpParserError:

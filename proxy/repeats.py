@@ -7,15 +7,19 @@ before. A memory belongs to one client connection, is of one head, and of none t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import compress, count
+from operator import ne
+from typing import Generic, NamedTuple, TypeVar
 
 from jobgate.config.host import Authority
 
-from .framing import Headers
-from .grammar import REQUEST_LINE
+from .framing import LENGTH, NOTED_NAMES, Content
+from .grammar import FIELD_LINE, REQUEST_LINE
 from .head import HeadLimits, RequestHead, ResponseHead, parse_request_head, parse_response_head
-from .headers import origin_fields, origin_line, response_head_bytes
-from .llhttp import accepts_request
+from .headers import origin_fields, origin_line, response_block, response_head_bytes, response_lines
+from .llhttp import accepts_request, accepts_response
+
+Value = TypeVar("Value")
 
 #: Longer ones are rare, and kept connections many.
 MOST_BYTES = 2048
@@ -99,19 +103,44 @@ def _read_line(raw: bytes, line: bytes, known: _Known) -> RequestHead | None:
     )
 
 
+class _Last(Generic[Value]):
+    """What was worked out last, and what of; nothing of a head that is large."""
+
+    __slots__ = ("_of", "_value")
+
+    def __init__(self) -> None:
+        self._of: object = None
+        self._value: Value | None = None
+
+    def get(self, of: object) -> Value | None:
+        """Return what was worked out of this; ``None``: that was not the last."""
+        return self._value if of == self._of else None
+
+    def keep(self, of: object, value: Value, size_bytes: int) -> Value:
+        """Keep and return what was worked out of a head of this size."""
+        self._of, self._value = (of, value) if size_bytes <= MOST_BYTES else (None, None)
+        return value
+
+
+class _Response(NamedTuple):
+    """A head that was read within limits: as it came, what it says, and those of its lines that go on."""
+
+    raw: bytes
+    method: bytes
+    limits: HeadLimits
+    head: ResponseHead
+    lines: list[bytes | None]
+
+
 class Rewriter:
     """Reads the responses to one client connection, and writes heads for either side."""
 
-    __slots__ = ("_asked", "_fields", "_headers", "_read", "_response", "_told", "_written")
+    __slots__ = ("_fields", "_response", "_written")
 
     def __init__(self) -> None:
-        self._headers: Headers | None = None  # what ``_fields`` were written of …
-        self._asked: tuple[object, ...] = ()  # … and with
-        self._fields = b""
-        self._read: tuple[object, ...] = ()  # what ``_response`` was read of
-        self._response: ResponseHead | None = None
-        self._told: tuple[object, ...] = ()  # what ``_written`` was written with, of that response
-        self._written = b""
+        self._response: _Response | None = None
+        self._fields: _Last[bytes] = _Last()  # of a request, for the upstream
+        self._written: _Last[bytes] = _Last()  # of that response, for the client
 
     def request(
         self,
@@ -122,37 +151,72 @@ class Rewriter:
         via: bytes,
         job_header: tuple[bytes, bytes] | None,
     ) -> bytes:
-        """Write the head of a request, as ``request_head_bytes``.
-
-        Heads that share their ``headers`` differ in nothing but the target: ``RequestHeads`` read them.
-        """
-        asked = authority, via, job_header
-        fields = self._fields
-        if head.headers is not self._headers or asked != self._asked:
+        """Write the head of a request, as ``request_head_bytes``: its fields say the same for each target."""
+        of = head.method, head.minor, head.headers, authority, via, job_header
+        fields = self._fields.get(of)
+        if fields is None:
             fields = origin_fields(head, authority, via=via, job_header=job_header)
-            is_kept = head.size_bytes <= MOST_BYTES
-            self._headers, self._asked, self._fields = (
-                (head.headers, asked, fields) if is_kept else (None, (), b"")
-            )
+            self._fields.keep(of, fields, head.size_bytes)
         return origin_line(head.method, path) + fields
 
     def response(self, raw: bytes, limits: HeadLimits, request_method: bytes) -> ResponseHead:
         """Read the head of a response, as ``parse_response_head``."""
-        read = raw, limits, request_method
-        response = self._response
-        if response is None or read != self._read:
-            response = parse_response_head(raw, limits, request_method)
-            is_kept = len(raw) <= MOST_BYTES
-            self._response, self._read = (response, read) if is_kept else (None, ())
-            self._told = ()
-        return response
+        known = self._response
+        again: _Response | None = None
+        if known is not None and known.limits is limits and known.method == request_method:
+            if raw == known.raw:
+                return known.head
+            again = _read_again(raw, known)
+        if again is None:
+            head = parse_response_head(raw, limits, request_method)
+            if len(raw) <= MOST_BYTES:
+                again = _Response(raw, request_method, limits, head, response_lines(head))
+            self._response = again
+            return head
+        self._response = again
+        return again.head
 
     def answer(self, response: ResponseHead, *, client_minor: int, close: bool, via: bytes) -> bytes:
         """Write the head of a response for the client, as ``response_head_bytes``."""
-        if response is not self._response:
+        known = self._response
+        if known is None or response is not known.head:
             return response_head_bytes(response, client_minor=client_minor, close=close, via=via)
-        told = client_minor, close, via
-        if told != self._told:
-            self._written = response_head_bytes(response, client_minor=client_minor, close=close, via=via)
-            self._told = told
-        return self._written
+        of = known, client_minor, close, via
+        written = self._written.get(of)
+        if written is None:
+            written = response_block(response, known.lines, client_minor=client_minor, close=close, via=via)
+            self._written.keep(of, written, len(written))
+        return written
+
+
+def _read_again(raw: bytes, known: _Response) -> _Response | None:
+    """Read a head that has other values than the known one, and nothing else of it; ``None``: it has.
+
+    What differs is most often a date, a tag, a length. The grammar reads each line that does, llhttp all
+    of them; a field that decides about the connection is not among these.
+    """
+    lines, before = raw.split(b"\r\n"), known.raw.split(b"\r\n")
+    if len(lines) != len(before) or len(raw) > min(known.limits.max_head_bytes, MOST_BYTES):
+        return None
+    head, content = known.head, known.head.content
+    headers, passed = head.headers.copy(), known.lines.copy()
+    for place in compress(count(), map(ne, lines, before)):
+        line, field = lines[place], place - 1  # behind the status line
+        name, _, value = line.partition(b":")
+        if not 0 <= field < len(headers) or name != headers[field][0] or not FIELD_LINE.fullmatch(line):
+            return None
+        value = value.strip(b" \t")
+        noted = NOTED_NAMES[name]
+        if noted is not None:
+            if noted != b"content-length" or content.kind != "length" or not LENGTH.fullmatch(value):
+                return None
+            content = Content("length", int(value))
+        headers[field] = name, value
+        if passed[field] is not None:
+            passed[field] = b": ".join(headers[field])
+    if not accepts_response(raw):
+        return None
+    again = ResponseHead(
+        head.status, head.phrase, head.minor, headers, head.connection, content, head.keep_alive, len(raw)
+    )
+    return _Response(raw, known.method, known.limits, again, passed)

@@ -132,11 +132,61 @@ def test_large_head_is_not_kept_once_it_is_written() -> None:
     assert after == before
 
 
-RESPONSES = st.builds(
+STATUS_LINES = [
+    b"HTTP/1.1 200 OK",
+    b"HTTP/1.0 200 OK",
+    b"HTTP/1.1 204 ",
+    b"HTTP/1.1 304",
+    b"HTTP/1.7 200 OK",
+    b"HTTP/1.1 100 Continue",
+    b"HTTP/3 200",
+]
+DATES = [
+    b"Date: Mon",
+    b"Date:Tue ",
+    b"Date: ",
+    b"date: Mon",
+    b"Date : Mon",
+    b"Date: M\0n",
+    b"Date: M\rn",
+    b"Dat",
+]
+FRAMINGS = [
+    b"Content-Length: 3",
+    b"Content-Length:  44 ",
+    b"content-length: 44",
+    b"Content-Length: -1",
+    b"Content-Length: %b" % (b"4" * 19),
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked ",
+    b"Transfer-Encoding: gzip",
+    b"Trailer: 3",
+    b"Connection: X-Hop",
+    b"Connection: close",
+]
+OTHER_FIELDS = [
+    b'ETag: "a"',
+    b'ETag: "b"\xff',
+    b"X-Hop: 1",
+    b"X-Hop: 2",
+    b"X-Jobgate-Reason: forged",
+    b"X-Jobgate-Reason: forged again",
+    b"Content-Length: 3",
+    b" folded",
+    b"",
+    b"X: %b" % (b"y" * MOST_BYTES),
+]
+#: Heads of which many differ in values alone.
+ALIKE = st.builds(
+    lambda line, *fields: joined(line, b"\r\n".join(fields)),
+    st.sampled_from(STATUS_LINES[:2]),
+    st.sampled_from(FRAMINGS),
+    st.sampled_from(DATES),
+    st.sampled_from(OTHER_FIELDS),
+)
+RESPONSES = ALIKE | st.builds(
     joined,
-    st.sampled_from(
-        [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 ", b"HTTP/1.1 304", b"HTTP/3 200"]
-    ),
+    st.sampled_from(STATUS_LINES),
     st.sampled_from(
         [
             b"",
@@ -173,6 +223,59 @@ def test_responses_are_read_and_written_as_without_memory(
         if isinstance(response, ResponseHead):
             written = rewriter.answer(response, client_minor=minor, close=close, via=via)
             assert written == response_head_bytes(response, client_minor=minor, close=close, via=via)
+
+
+@given(st.lists(ALIKE, max_size=8), st.sampled_from([b"GET", b"HEAD"]))
+def test_responses_that_are_alike_are_read_and_written_as_without_memory(
+    sent: Sequence[bytes], method: bytes
+) -> None:
+    rewriter = Rewriter()
+    for raw in sent:
+        response = told(lambda: rewriter.response(raw, LIMITS, method))  # noqa: B023
+        assert response == told(lambda: parse_response_head(raw, LIMITS, method))  # noqa: B023
+        if isinstance(response, ResponseHead):
+            written = rewriter.answer(response, client_minor=1, close=False, via=b"jobgate")
+            assert written == response_head_bytes(response, client_minor=1, close=False, via=b"jobgate")
+
+
+def answered(*fields: bytes) -> bytes:
+    return joined(b"HTTP/1.1 200 OK", b"\r\n".join((b"Server: any", *fields)))
+
+
+def shares_response(first: bytes, second: bytes) -> bool:
+    """Say whether the second head was read with what the first one had said."""
+    rewriter = Rewriter()
+    (before, *_), (after, *_) = (rewriter.response(raw, LIMITS, b"GET").headers for raw in (first, second))
+    return before is after
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (answered(FRAMINGS[0], DATES[0]), answered(FRAMINGS[0], DATES[1])),
+        (answered(FRAMINGS[0], DATES[0]), answered(FRAMINGS[1], DATES[1])),
+        (answered(FRAMINGS[5], DATES[0]), answered(FRAMINGS[5], DATES[1])),
+        (answered(FRAMINGS[9], b"X-Hop: 1"), answered(FRAMINGS[9], b"X-Hop: 2")),
+    ],
+    ids=["date", "length", "chunked", "named by Connection"],
+)
+def test_values_that_differ_are_all_that_is_read(first: bytes, second: bytes) -> None:
+    assert shares_response(first, second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (answered(FRAMINGS[0]), answered(FRAMINGS[0], DATES[0])),
+        (answered(FRAMINGS[0], DATES[0]), answered(FRAMINGS[0], DATES[3])),
+        (answered(FRAMINGS[9]), answered(FRAMINGS[10])),
+        (answered(DATES[0]), answered(OTHER_FIELDS[-1])),
+        (answered(b"Date: "), answered(b"Date: %b" % (b"y" * MOST_BYTES))),
+    ],
+    ids=["number", "name", "connection", "large", "grown"],
+)
+def test_other_responses_are_read_anew(first: bytes, second: bytes) -> None:
+    assert not shares_response(first, second)
 
 
 def test_response_that_is_not_the_last_one_is_written() -> None:
