@@ -34,6 +34,16 @@ class ByteQuota:
         return f"<ByteQuota {self.moved_bytes} of {self._max_bytes or 'unlimited'} bytes>"
 
     @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit, or nothing more may pass."""
+        return self.most_bytes != _NO_LIMIT
+
+    @property
+    def left_bytes(self) -> int:
+        """How many bytes may still pass; below zero where the limit was lowered, or it is closed."""
+        return self.most_bytes - self.moved_bytes
+
+    @property
     def closed(self) -> bool:
         """Whether a piece was refused."""
         return self.most_bytes == _NOTHING

@@ -19,8 +19,6 @@ BULK_BYTES = 512 * 1024
 
 #: Of the burst, where that is large: half would leave 2 ms of the rate, which a busy process is late.
 BULK_SHARE = 3 / 8
-#: More room than any quota has.
-_NO_QUOTA = 1 << 62
 
 
 class Upper(Protocol):
@@ -60,7 +58,6 @@ class Supply:
         "_cap_bytes",
         "_on_exhausted",
         "_on_upper",
-        "_room_bytes",
         "_take",
         "_upper",
         "bucket",
@@ -105,8 +102,9 @@ class Supply:
         same room, and what ends it is to be less than one piece.
         """
         quota = self.quota
-        is_room = quota.most_bytes - quota.moved_bytes >= self._room_bytes
-        return self.most_bytes if is_room else self.piece_bytes
+        if quota.is_limited and (self.bucket is not None or quota.left_bytes < self.most_bytes):
+            return self.piece_bytes
+        return self.most_bytes
 
     def take(self, n: int, now: float) -> bool:
         """Take all that ``n`` bytes need, or nothing; then ``due`` says when to try again."""
@@ -118,6 +116,16 @@ class Supply:
             quota.moved_bytes = moved_bytes
             return True
         return False
+
+    def take_at_once(self, n: int, now: float) -> bool:
+        """Take what a piece needs as ``take`` does, where nobody has to be asked or told; or nothing."""
+        bucket, quota = self.bucket, self.quota
+        if bucket is None or self._upper is not None or n > self.piece_bytes or n > quota.left_bytes:
+            return False
+        if not bucket.take(n, now):
+            return False
+        quota.moved_bytes += n
+        return True
 
     def due(self, n: int, now: float) -> float | None:
         """Time when ``n`` bytes may be taken; None if time alone does not bring it."""
@@ -182,7 +190,6 @@ class Supply:
         self.most_bytes, self.slack_s = self.piece_bytes, math.inf
         if self._upper is None:  # whose burst may be smaller than the job's
             self.most_bytes = max(self.piece_bytes, self._bulk_chunk_bytes())
-        self._room_bytes = self.most_bytes if bucket is None else _NO_QUOTA
         if bucket is not None:
             self.slack_s = (bucket.burst_bytes - self.most_bytes) / bucket.rate_bytes_per_s
         self.free = self.bucket is None and self._upper is None
