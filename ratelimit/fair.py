@@ -113,11 +113,7 @@ class Lane:
                 quota.moved_bytes = moved_bytes
                 return True
         now = queue._clock()
-        start = self._finish
-        quiet = queue._virtual - QUIET_BYTES
-        if start < quiet:
-            start = quiet
-            self._ahead_until = queue._virtual
+        start = self._start()
         is_first = not heap or start < heap[0][0]
         if is_first and supply.take(n, now):
             queue._account(self, start, n)
@@ -134,16 +130,21 @@ class Lane:
         return False
 
     def at_once(self, n: int) -> bool:
-        """Pass on ``n`` bytes if nothing but room in the quota is needed; if not, ask by ``request``."""
+        """Pass on ``n`` bytes if nobody waits and all that they need is there; if not, ask by ``request``."""
         queue = self._queue
         supply = queue.supply
-        if not supply.free or queue._heap:
+        if queue._heap:
             return False
-        quota = supply.quota
-        moved_bytes = quota.moved_bytes + n
-        if moved_bytes > quota.most_bytes:
+        if supply.free:
+            quota = supply.quota
+            moved_bytes = quota.moved_bytes + n
+            if moved_bytes > quota.most_bytes:
+                return False
+            quota.moved_bytes = moved_bytes
+            return True
+        if not supply.take_at_once(n, queue._clock()):
             return False
-        quota.moved_bytes = moved_bytes
+        queue._account(self, self._start(), n)
         return True
 
     def cancel(self) -> None:
@@ -155,6 +156,15 @@ class Lane:
         """Return the tokens of ``n`` granted bytes that were not passed on (an aborted connection)."""
         self._finish -= n
         self._queue._give_back(n)
+
+    def _start(self) -> float:
+        """Return the tag of a request that is made now: a quiet lane is placed ahead of busy ones."""
+        queue, start = self._queue, self._finish
+        quiet = queue._virtual - QUIET_BYTES
+        if start < quiet:
+            self._ahead_until = queue._virtual
+            return quiet
+        return start
 
 
 class FairQueue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice, repeat
@@ -46,6 +47,66 @@ def test_request_with_tokens_and_nobody_waiting_is_granted_at_once() -> None:
     lane = job.queue.lane()
     assert lane.request(CHUNK, pytest.fail)
     assert (lane.waiting, lane.waited_s, job.clock.pending) == (False, 0.0, [])
+
+
+def test_at_once_takes_what_is_there_and_nothing_where_that_is_not_enough() -> None:
+    job = drained()
+    lane = job.queue.lane()
+    job.clock.advance(0.01)  # 12 500 bytes
+    assert lane.at_once(12_000)
+    assert not lane.at_once(1_000)
+    assert lane.at_once(500)
+    assert (lane.waiting, job.clock.pending) == (False, [])
+
+
+def test_at_once_is_for_no_more_than_a_piece() -> None:
+    job = Job(RATE)
+    lane = job.queue.lane()
+    assert not lane.at_once(lane.piece_bytes + 1)
+    assert lane.at_once(lane.piece_bytes)
+
+
+def test_at_once_overtakes_nobody() -> None:
+    job = drained()
+    first, second = job.queue.lane(), job.queue.lane()
+    assert not first.request(12_500, nobody)
+    job.clock.now += 0.005  # half of it is there, and the timer has not fired
+    assert not second.at_once(1)
+
+
+@pytest.mark.parametrize("rate", [RATE, math.inf])
+def test_at_once_neither_passes_nor_closes_a_quota(rate: float) -> None:
+    job = Job(rate, max_bytes=100)
+    lane = job.queue.lane()
+    assert lane.at_once(60)
+    assert not lane.at_once(41)
+    assert job.exhausted == 0
+    assert lane.at_once(40)
+    assert job.queue.supply.quota.moved_bytes == 100
+
+
+@given(st.lists(st.tuples(sizes, st.booleans(), st.integers(0, 40)), max_size=60))
+def test_at_once_counts_as_a_request_does(asked: list[tuple[int, bool, int]]) -> None:
+    """Two queues get the same, one of them asked by ``at_once`` first: nobody is served before his turn."""
+    plain, quick = Job(RATE), Job(RATE)
+    lanes = [(plain.queue.lane(), quick.queue.lane()) for _ in range(2)]
+    grants: tuple[list[tuple[float, bool]], ...] = ([], [])
+
+    def noting(job: Job, log: list[tuple[float, bool]], lane: bool) -> Callable[[], None]:
+        return lambda: log.append((job.clock.now, lane))
+
+    for size, is_second, pause_ms in asked:
+        one, two = lanes[is_second]
+        if not one.waiting:
+            told = one.request(size, noting(plain, grants[0], is_second))
+            also = two.at_once(size) or two.request(size, noting(quick, grants[1], is_second))
+            assert told == also
+        for job in (plain, quick):
+            job.clock.advance(pause_ms / 1000)
+        assert one.waiting == two.waiting
+        assert one._finish == two._finish
+    assert grants[0] == grants[1]
+    assert plain.bucket.level(plain.clock.now) == quick.bucket.level(quick.clock.now)
 
 
 def test_request_without_tokens_is_granted_later_exactly_once() -> None:

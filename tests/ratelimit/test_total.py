@@ -307,3 +307,10 @@ def test_jobs_that_wait_for_the_node_alone_are_counted() -> None:
         for _ in range(20):
             job.queue.lane().request(CHUNK, nobody)
     assert node.total.waiting == 2
+
+
+def test_at_once_asks_the_node_for_nothing() -> None:
+    node = Node(TOTAL, [math.inf, 1_250_000.0])
+    for job in node.jobs:
+        assert not job.queue.lane().at_once(1)
+    assert node.clock.pending == []
