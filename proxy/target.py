@@ -7,13 +7,15 @@ judged on bytes; paths and queries stay as they are.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from jobgate.config.host import Authority, HostError, parse_authority
 
 from .errors import BadRequest
 
-_SCHEME = b"http://"
+#: Scheme, authority, path with query; what is left would be a fragment.
+_ABSOLUTE = re.compile(rb"(?i:http)://([^/?#]*+)([^#]*+)")
 _HTTP_PORT = 80
 
 
@@ -53,18 +55,14 @@ def parse_absolute(target: bytes) -> Absolute:
 
     Source: RFC 9112 §3.2.2, RFC 9110 §4.2.1 and §4.2.4, RFC 3986 §3.2.
     """
-    if target[:7].lower() != _SCHEME:
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        if target[:7].lower() == b"http://":
+            raise BadRequest("A request target has no fragment: leave out everything from the # on.")
         raise BadRequest(_form_hint(target))
-    if b"#" in target:
-        raise BadRequest("A request target has no fragment: leave out everything from the # on.")
-    end = target.find(b"/", 7)
-    query = target.find(b"?", 7, end if end >= 0 else len(target))
-    if query >= 0:
-        end = query
-    elif end < 0:
-        end = len(target)
+    authority, path = match.groups()
     try:
-        return Absolute(parse_authority(target[7:end], _HTTP_PORT), target[end:])
+        return Absolute(parse_authority(authority, _HTTP_PORT), path)
     except HostError as error:
         raise BadRequest(f"The host of the URL is invalid: {error}.") from None
 
