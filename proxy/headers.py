@@ -73,7 +73,7 @@ def origin_line(method: bytes, path: bytes) -> bytes:
     """
     if path[:1] != b"/":
         path = b"*" if not path and method == b"OPTIONS" else b"/" + path
-    return b"%b %b HTTP/1.1\r\n" % (method, path)
+    return b"".join((method, b" ", path, b" HTTP/1.1\r\n"))
 
 
 def origin_fields(

@@ -27,12 +27,12 @@ _MINOR_DIGITS = (b"0", b"1")
 
 
 class _Known(NamedTuple):
-    """A head that was read within limits: its line, and the fields, which reach to its end."""
+    """A head that was read within limits: as it came, and where its fields begin, which reach to its end."""
 
-    head: RequestHead
+    raw: bytes
+    line_end: int
     limits: HeadLimits
-    line: bytes
-    fields: bytes
+    head: RequestHead
 
 
 class RequestHeads:
@@ -46,40 +46,32 @@ class RequestHeads:
     def parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
         """Read one head, as ``parse_request_head``; one with the last one's fields shares ``headers``."""
         known = self._known
-        head = None if known is None or known.limits is not limits else self._again(raw, known)
+        head: RequestHead | None = None
+        if known is not None and known.limits is limits:
+            if raw == known.raw:
+                return known.head
+            head = _read_line(raw, known)
         if head is None:
             head = parse_request_head(raw, limits)
-            if head.keep_alive and head.method != b"CONNECT":  # behind which none of its kind comes
-                self._keep(raw, head, limits)
-        return head
-
-    def _again(self, raw: bytes, known: _Known) -> RequestHead | None:
-        """Read a head with the known one's fields; ``None``: it is none, or has to be read anew."""
-        line_end = raw.find(b"\n") + 1
-        if len(raw) != line_end + len(known.fields) or not raw.endswith(known.fields):
-            return None
-        line = raw[:line_end]
-        if line == known.line:
-            return known.head
-        head = _read_line(raw, line, known)
-        if head is not None:
-            self._keep(raw, head, known.limits)
-        return head
-
-    def _keep(self, raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
+            if not head.keep_alive or head.method == b"CONNECT":  # none of its kind comes behind it
+                return head
         line_end = raw.find(b"\n") + 1
         # Behind an empty line the fields of a head do not begin.
         is_kept = line_end > 2 and len(raw) <= MOST_BYTES
-        self._known = _Known(head, limits, raw[:line_end], raw[line_end:]) if is_kept else None
+        self._known = _Known(raw, line_end, limits, head) if is_kept else None
+        return head
 
 
-def _read_line(raw: bytes, line: bytes, known: _Known) -> RequestHead | None:
-    """Read a head whose fields are known; ``None``: its line is another kind of line, or is refused.
+def _read_line(raw: bytes, known: _Known) -> RequestHead | None:
+    """Read a head whose fields are known; ``None``: they are not, or its line is of another kind, or refused.
 
     Fields mean the same behind each line of the same method and version. The grammar reads the line,
     which ends where they begin; llhttp reads all of it, as ever.
     """
-    match = REQUEST_LINE.fullmatch(line)
+    line_end = raw.find(b"\n") + 1
+    if raw[line_end:] != known.raw[known.line_end :]:
+        return None
+    match = REQUEST_LINE.fullmatch(raw, 0, line_end)
     if match is None:
         return None
     head, limits = known.head, known.limits
