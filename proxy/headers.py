@@ -138,21 +138,22 @@ def response_head_bytes(head: ResponseHead, *, client_minor: int, close: bool, v
 
 
 def response_lines(head: ResponseHead) -> list[bytes | None]:
-    """Write each field of a response as a line for the client; ``None``: it does not go on."""
+    """Write the status line and each field of a response for the client; ``None``: it does not go on."""
     drops = head.connection - _HOP_BY_HOP if head.connection else _NOTHING_MORE
-    return [
+    fields = [
         None
         if _RESPONSE_NAMES[name] is not None or (drops and name.lower() in drops)
         else name + b": " + value
         for name, value in head.headers
     ]
+    return [b"HTTP/1.1 %d %b" % (head.status, head.phrase), *fields]
 
 
 def response_block(
     head: ResponseHead, lines: list[bytes | None], *, client_minor: int, close: bool, via: bytes
 ) -> bytes:
-    """Write the head of a response, as ``response_head_bytes``, from the lines of its fields."""
-    block = [b"HTTP/1.1 %d %b" % (head.status, head.phrase), *filter(None, lines)]
+    """Write the head of a response, as ``response_head_bytes``, from ``response_lines``."""
+    block = [*filter(None, lines)]
     if via:
         block.append(_via_line(head.minor, via))
     if head.content.kind != "chunked" or client_minor:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 
 from jobgate.config.host import Authority
 
 from .alarms import Alarm, Alarms, own_alarms
 from .wire import Wire
 
-#: Idle connections kept per job, over all origins; the oldest goes first.
+#: Idle connections kept per job, over all origins; the one that is due first goes first.
 MAX_IDLE = 64
 
 
@@ -47,44 +48,44 @@ class UpstreamPool:
         self._alarms: Alarms | None = None
         self._alarm: Alarm | None = None  # one for all …
         self._alarm_at = math.inf  # … when the first of them is due, or before
-        self._idle: dict[_Parked, None] = {}
-        self._by_authority: dict[Authority, list[_Parked]] = {}
+        self._idle: dict[Authority, list[_Parked]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._idle)
+        return self._count
 
     def take(self, authority: Authority) -> tuple[Wire, str] | None:
         """Take the connection used last, and the address it leads to; ``None`` if there is none."""
-        siblings = self._by_authority.get(authority)
+        siblings = self._idle.get(authority)
         if siblings is None:
             return None
-        parked = siblings[-1]
-        self._remove(parked)
+        parked = siblings.pop()
+        self._let_go(parked, siblings)
         return parked.wire, parked.address
 
     def keep(self, authority: Authority, wire: Wire, address: str) -> None:
         """Keep a wire whose exchange is over, unless it has ended or has said too much."""
-        idle, budget = self._idle, self._budget
+        budget = self._budget
         if wire.at_eof or wire.is_lost or wire.inbox or wire.blocked:
             wire.abort()
             return
-        if budget.left <= 0 or len(idle) >= self._max_idle:
-            if idle:
-                self.discard(next(iter(idle)))
+        if budget.left <= 0 or self._count >= self._max_idle:
+            if self._count:
+                self.discard(min(self._parked(), key=attrgetter("until")))
             if budget.left <= 0:
                 wire.abort()
                 return
         budget.left -= 1
+        self._count += 1
         alarms = self._alarms
         if alarms is None:
             alarms = self._alarms = own_alarms()
         until = alarms.loop.time() + self.keepalive_s
         wire.reader = parked = _Parked(self, authority, wire, address, until)
         wire.resume_reading()
-        idle[parked] = None
-        siblings = self._by_authority.get(authority)
+        siblings = self._idle.get(authority)
         if siblings is None:
-            self._by_authority[authority] = [parked]
+            self._idle[authority] = [parked]
         else:
             siblings.append(parked)
         if until < self._alarm_at:
@@ -92,12 +93,14 @@ class UpstreamPool:
 
     def discard(self, parked: _Parked) -> None:
         """Close a kept connection."""
-        self._remove(parked)
+        siblings = self._idle[parked.authority]
+        siblings.remove(parked)
+        self._let_go(parked, siblings)
         parked.wire.abort()
 
     def prune(self, allowed: Callable[[Authority, str], bool]) -> None:
         """Close those whose authority or address is not allowed."""
-        for parked in list(self._idle):
+        for parked in self._parked():
             if not allowed(parked.authority, parked.address):
                 self.discard(parked)
 
@@ -118,20 +121,22 @@ class UpstreamPool:
         self._alarm, self._alarm_at = None, math.inf
         alarms = self._alarms or own_alarms()
         now = alarms.loop.time()
-        for parked in list(self._idle):
+        for parked in self._parked():
             if parked.until <= now:
                 self.discard(parked)
-        if self._idle:
-            self._set_alarm(alarms, min(parked.until for parked in self._idle))
+        if self._count:
+            self._set_alarm(alarms, min(parked.until for parked in self._parked()))
 
-    def _remove(self, parked: _Parked) -> None:
+    def _parked(self) -> list[_Parked]:
+        return [parked for siblings in self._idle.values() for parked in siblings]
+
+    def _let_go(self, parked: _Parked, siblings: list[_Parked]) -> None:
+        """Forget one that is no longer among its siblings."""
         parked.wire.reader = None
-        del self._idle[parked]
+        self._count -= 1
         self._budget.left += 1
-        siblings = self._by_authority[parked.authority]
-        siblings.remove(parked)
         if not siblings:
-            del self._by_authority[parked.authority]
+            del self._idle[parked.authority]
 
 
 class _Parked:

@@ -115,7 +115,7 @@ class _Last(Generic[Value]):
 
 
 class _Response(NamedTuple):
-    """A head that was read within limits: as it came, what it says, and those of its lines that go on."""
+    """A head that was read within limits: as it came, what it says, and its lines that go on."""
 
     raw: bytes
     method: bytes
@@ -204,8 +204,8 @@ def _read_again(raw: bytes, known: _Response) -> _Response | None:
                 return None
             content = Content("length", int(value))
         headers[field] = name, value
-        if passed[field] is not None:
-            passed[field] = b": ".join(headers[field])
+        if passed[place] is not None:
+            passed[place] = name + b": " + value
     if not accepts_response(raw):
         return None
     again = ResponseHead(
