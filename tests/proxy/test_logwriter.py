@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,30 @@ def test_lines_of_a_moment_make_one_write(tmp_path: Path, monkeypatch: pytest.Mo
         writer.write(LINE)
     writer.close()
     assert writes == [100 * len(LINE)]
+
+
+@both_pipes
+def test_pipe_gets_whole_lines_in_pieces_that_nobody_can_come_between(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    write = os.write
+
+    def note(fd: int, data: bytes) -> int:
+        writes.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", note)
+    oversized = b"x" * select.PIPE_BUF + b"\n"
+    with pipe() as (read_end, path):
+        writer = LogWriter(path)
+        for line in (*[LINE] * 100, oversized, LINE, b"end\n"):
+            writer.write(line)
+        received = read_until(read_end, b"end\n")
+        writer.close()
+    assert received == LINE * 100 + oversized + LINE + b"end\n"
+    assert [data for data in writes if not data.endswith(b"\n")] == [oversized[:-1]]
+    assert all(len(data) <= select.PIPE_BUF for data in writes)
 
 
 def test_open_of_an_impossible_path_is_an_error(tmp_path: Path) -> None:
