@@ -99,7 +99,7 @@ class Carrier:
             forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
                 keep_client, keep_upstream = await forward.run(head, reused=reused)
-            except Stale:
+            except Stale:  # which no new connection is
                 upstream.abort()
                 upstream, reused, exchange.address = None, False, None
             else:
