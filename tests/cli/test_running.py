@@ -126,7 +126,11 @@ def test_sidecar_loads_these_modules_and_no_other() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     loaded = set(done.stdout.split())
-    ours = {"jobgate", *(f"jobgate.{package}" for package in (*SIDECAR_LOADS, "proxy", "ratelimit"))}
+    ours = {
+        "jobgate",
+        "jobgate.interrupts",
+        *(f"jobgate.{package}" for package in (*SIDECAR_LOADS, "proxy", "ratelimit")),
+    }
     for package, names in SIDECAR_LOADS.items():
         ours |= {f"jobgate.{package}.{name}" for name in names.split()}
     for package in ("proxy", "ratelimit"):
