@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import click
 
+from jobgate.gateway.alone import UpgradeError
 from jobgate.gateway.listeners import ListenError
 from jobgate.gateway.notify import notify
 from jobgate.gateway.process import LOOPS, raise_descriptor_limit
 from jobgate.gateway.service import Service, serve
 from jobgate.gateway.stored import StoreError
-from jobgate.gateway.upgrade import UpgradeError
 from jobgate.gateway.workers import WorkerError
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
