@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobgate.config.settings import Settings
 from jobgate.proxy.gate import Gate
@@ -56,8 +55,7 @@ class Surroundings(Protocol):
         """The log file may have been moved away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """What is served.
 
     Attributes:
