@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,16 +52,3 @@ def test_interrupt_is_an_exception_once_the_command_is_there() -> None:
     raise_at_interrupt()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_installed_program_is_the_same() -> None:
-    """What pip writes imports the function itself: nothing else may be loaded before it is called."""
-    program = "import sys; from jobgate.__main__ import main; print('click' in sys.modules); main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--version"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("False\njobgate ")
