@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,6 @@ from .forward import Cut
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
-from .job import Job
 from .journal import Journal
 from .probes import is_probe
 from .replies import options_reply, own_page, refusal, reply, status_of
@@ -56,7 +56,7 @@ class Connection:
         gate: Shared services and settings.
         visit: Whose requests these are.
         client: The accepted connection.
-        waited_s: How long its first head was waited for already.
+        waited_since: Loop time since when its first head is waited for.
     """
 
     __slots__ = (
@@ -73,11 +73,13 @@ class Connection:
         "_visit",
     )
 
-    def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_s: float = 0.0) -> None:
+    def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_since: float = math.inf) -> None:
         self._gate = gate
         self._visit = visit
         self._client = client
-        self._heads = HeadReader(client, waited_s)
+        self._job = visit.job
+        self._carrier = Carrier(gate, visit.job, client)
+        self._heads = HeadReader(client, waited_since)
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None
@@ -85,23 +87,20 @@ class Connection:
         self._outer: Exchange | None = None
         #: Why what is under way may not go on: the job's policy has changed, or its end has come.
         self._overruled: ProxyError | None = None
-        self._task = asyncio.current_task()
-        self._assign(visit.job)
-
-    def _assign(self, job: Job) -> None:
-        """Make it a connection of this job, whose policy, rates and end are its own from here on."""
-        self._job = job
-        self._carrier = Carrier(self._gate, job, self._client)
-        self._client.bound_unsent(job.down.send_buffer_bytes)
-        job.open.add(self)
+        self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
+        await self._client.attach()
+        self._task = asyncio.current_task()
+        self._join()
         end = Reason.DRAINED
         try:
             while await self._serve_next():
                 if self._client.blocked or self._client.inbox or self._visit.flooding:
                     await self._taken()
+            if self._carrier.tunnel is not None:  # here, where nothing of its request is kept, for hours
+                self._finish(await self._carrier.tunnel.run())
             await self._taken()
             end = Reason.DONE
             await self._client.linger()
@@ -111,6 +110,9 @@ class Connection:
             if self._overruled is None:
                 raise
             end = self._cut_reason()
+        except Exception:  # a defect of ours
+            logger.exception("a connection of job %r failed", self._job.id)
+            end = Reason.INTERNAL
         finally:
             self._release(end)
 
@@ -157,14 +159,15 @@ class Connection:
             request = replace(request, keep_alive=False)
         if self._visit.look(request.headers if self._inside is None else None):
             self._job.open.discard(self)
-            self._assign(self._visit.job)
+            self._job = self._visit.job
+            self._carrier = Carrier(self._gate, self._job, self._client)
+            self._join()
             self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
         exchange = self._new_exchange(
             is_probe=self._inside is None and is_probe(request, self._visit.peer.text)
         )
         self._exchange = exchange
-        up, down = self._carrier.up_lane, self._carrier.down_lane
-        waited = up.waited_s, down.waited_s
+        self._carrier.begin(exchange)
         end = Reason.DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
@@ -185,11 +188,8 @@ class Connection:
             else:  # the client has been told something else
                 go_on, end = self._cut(Reason.INTERNAL)
         finally:
-            self._exchange = None
-            exchange.wait_up_s = up.waited_s - waited[0]
-            exchange.wait_down_s = down.waited_s - waited[1]
-            if exchange is not self._outer:
-                exchange.finish(end)
+            if self._carrier.tunnel is None:
+                self._finish(end)
         return go_on
 
     async def _serve(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
@@ -214,7 +214,7 @@ class Connection:
         if is_plain_connect(policy, target):
             return self._enter(target, exchange), Reason.DONE
         if target.kind is Kind.CONNECT:
-            return False, await self._carrier.tunnel(request, target, exchange)
+            return False, await self._carrier.connect(request, target, exchange) or Reason.DONE
         if max_forwards(request) == 0:
             return self._answer(options_reply, request, exchange), Reason.DONE
         return await self._carrier.forward(request, target, path, exchange), Reason.DONE
@@ -251,6 +251,11 @@ class Connection:
         self._inside, self._outer = Authority(target.host, target.port), exchange
         self._client.write(CONNECTED)
         return True
+
+    def _join(self) -> None:
+        """Be one of the job's connections: whatever changes for it changes for this one."""
+        self._client.bound_unsent(self._job.down.send_buffer_bytes)
+        self._job.open.add(self)
 
     # --- the ends ---------------------------------------------------------------------
 
@@ -320,9 +325,18 @@ class Connection:
         usage, journal = (Usage(), Journal()) if is_probe else (job.usage, self._gate.journal)
         return Exchange(job.id, peer, usage, journal, time.monotonic)
 
+    def _finish(self, end: Reason) -> None:
+        """Complete the record of what was under way, unless plain HTTP inside goes on."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._carrier.settle(exchange)
+            if exchange is not self._outer:
+                exchange.finish(end)
+
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""
         self._job.open.discard(self)
+        self._finish(end)
         if self._outer is not None:
             self._outer.finish(end)
         is_cut = end is not Reason.DONE

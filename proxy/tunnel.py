@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from .alarms import Alarm, own_alarms
+from .alarms import Alarm, Alarms, own_alarms
 from .errors import Reason
 from .relay import End, Relay
 
@@ -28,6 +28,7 @@ class IdleWatch:
         idle_s: How long a silence is meant now.
         on_idle: Called once.
         shortest_s: The shortest that will be meant; ``None``: this one.
+        alarms: Of the loop; ``None``: of the running one.
     """
 
     GRAIN = 0.25
@@ -40,8 +41,9 @@ class IdleWatch:
         idle_s: float,
         on_idle: Callable[[], None],
         shortest_s: float | None = None,
+        alarms: Alarms | None = None,
     ) -> None:
-        self._alarms = own_alarms()
+        self._alarms = alarms or own_alarms()
         self._relays = relays
         self._on_idle = on_idle
         self._look_s = self.GRAIN * (idle_s if shortest_s is None else min(idle_s, shortest_s))
@@ -87,17 +89,21 @@ class Tunnel:
         down: Upstream to client.
         idle_s: Silence that ends the tunnel.
         half_closed_s: The same, once one direction has ended.
+        alarms: Of the loop; ``None``: of the running one.
     """
 
     # Thousands are open for hours: methods here where functions made for each tunnel took 1 kB more.
-    __slots__ = ("_down", "_half_closed_s", "_over", "_up", "_watch")
+    __slots__ = ("_half_closed_s", "_over", "_watch", "down", "up")
 
-    def __init__(self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float) -> None:
-        self._up = up
-        self._down = down
+    def __init__(
+        self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float, alarms: Alarms | None = None
+    ) -> None:
+        alarms = alarms or own_alarms()
+        self.up = up
+        self.down = down
         self._half_closed_s = half_closed_s
-        self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s)
-        self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s, alarms)
+        self._over: asyncio.Future[Reason] = alarms.loop.create_future()
 
     async def run(self) -> Reason:
         """Relay until both directions have ended; close both wires.
@@ -105,7 +111,7 @@ class Tunnel:
         Returns:
             ``done``, ``client-reset``, ``upstream-reset``, ``idle``, or what ``stop`` was told.
         """
-        up, down = self._up, self._down
+        up, down = self.up, self.down
         client, upstream = up.source, down.source
         up.on_end = down.on_end = self._ended
         client.on_lost = self._client_lost
@@ -143,7 +149,7 @@ class Tunnel:
         self.stop(Reason.UPSTREAM_RESET)
 
     def _ended(self, relay: Relay) -> None:
-        other = self._down if relay is self._up else self._up
+        other = self.down if relay is self.up else self.up
         end_of_file = End.EOF
         if relay.end is end_of_file:
             relay.target.send_fin()
@@ -152,4 +158,4 @@ class Tunnel:
             elif other.end is None:
                 self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
-            self.stop(Reason.CLIENT_RESET if relay is self._up else Reason.UPSTREAM_RESET)
+            self.stop(Reason.CLIENT_RESET if relay is self.up else Reason.UPSTREAM_RESET)
