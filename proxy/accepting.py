@@ -80,8 +80,7 @@ class Reception:
         job = entrance.anyones(peer)
         if job is None and self._gate.takes(sock, peer):
             return
-        heard = self._gate.max_connections + spare(self._gate.max_connections)
-        if len(self._tasks) >= heard or not self._has_room(job, peer):
+        if len(self._tasks) >= self._gate.max_heard or not self._has_room(job, peer):
             sock.close()
             return
         refusal: Reason | None = None

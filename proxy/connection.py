@@ -97,13 +97,15 @@ class Connection:
         end = Reason.DRAINED
         try:
             while await self._serve_next():
-                if self._client.blocked or self._client.inbox or self._visit.flooding:
+                if self._is_ahead():
                     await self._taken()
             if self._carrier.tunnel is not None:  # here, where nothing of its request is kept, for hours
                 self._finish(await self._carrier.tunnel.run())
-            await self._taken()
+            if self._is_ahead():
+                await self._taken()
             end = Reason.DONE
-            await self._client.linger()
+            if self._carrier.tunnel is None:
+                await self._client.linger()
         except TimeoutError:
             end = Reason.IDLE
         except asyncio.CancelledError:
@@ -258,6 +260,10 @@ class Connection:
         self._job.open.add(self)
 
     # --- the ends ---------------------------------------------------------------------
+
+    def _is_ahead(self) -> bool:
+        """Say whether the client has sent more than it takes, or more than it may."""
+        return self._client.blocked or bool(self._client.inbox) or self._visit.flooding
 
     async def _taken(self) -> None:
         """Wait until the client has taken its answers: one that does not read is not answered further.

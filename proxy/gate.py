@@ -323,6 +323,7 @@ class Gate(Alone):
             self.via,
         )
         self.max_connections = effective_connections(limits.max_connections)
+        self.max_heard = self.max_connections + spare(self.max_connections)
         #: The way to origins, where it is not the direct one.
         self.upstream: UpstreamDialer | None = None
         if settings.upstream.proxy is not None:

@@ -24,6 +24,7 @@ from .lifetime import Clocks, Lifetime
 from .pool import IdleBudget, UpstreamPool
 from .review import refused_now
 from .usage import JobCounters, Usage
+from .vetting import Vetter
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -75,6 +76,7 @@ class Job:
     Attributes:
         restored: What it had used before this process.
         decider: Of its requests, by the policy of now.
+        vetter: Of the addresses that these lead to.
         gone: Why no request is served any more: ``unknown-job`` (removed), ``expired``, ``quota``.
         generation: Counts the changes: what was decided before the last one is decided again.
         open: Its connections that have been wrapped.
@@ -114,6 +116,7 @@ class Job:
             )
         )
         self.decider = Decider()
+        self.vetter = Vetter()
         self.usage = Usage(requests=before.requests, refused_requests=before.refused)
         self.pool = UpstreamPool(node.timeouts.keepalive_s, commons.idle)
         self.requests = RequestLimiter(node.limits.requests_per_s_per_job)

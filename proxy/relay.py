@@ -299,7 +299,7 @@ class Relay:
         self._lane.cancel()
         if self.source.reader is self:
             self.source.reader = None
-        if self.target.on_writable == self._go_on:
+        if self.target.on_writable is not None and self.target.on_writable == self._go_on:
             self.target.on_writable = None
         if self._framing is not None and end is End.COMPLETE:
             self.source.resume_reading()  # else nobody would notice a reset

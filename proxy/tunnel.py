@@ -114,8 +114,6 @@ class Tunnel:
         up, down = self.up, self.down
         client, upstream = up.source, down.source
         up.on_end = down.on_end = self._ended
-        client.on_lost = self._client_lost
-        upstream.on_lost = self._upstream_lost
         try:
             up.start()
             down.start()
@@ -149,6 +147,7 @@ class Tunnel:
         self.stop(Reason.UPSTREAM_RESET)
 
     def _ended(self, relay: Relay) -> None:
+        """Carry an end of file through, and hear of a reset behind it, which no relay reads any more."""
         other = self.down if relay is self.up else self.up
         end_of_file = End.EOF
         if relay.end is end_of_file:
@@ -156,6 +155,7 @@ class Tunnel:
             if other.end is end_of_file:
                 self.stop(Reason.DONE)
             elif other.end is None:
+                relay.source.on_lost = self._client_lost if relay is self.up else self._upstream_lost
                 self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
             self.stop(Reason.CLIENT_RESET if relay is self.up else Reason.UPSTREAM_RESET)

@@ -17,7 +17,7 @@ import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from .alarms import Alarm, Alarms, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
@@ -149,7 +149,7 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport; any byte that the kernel does not take at once is reported."""
         # A stream socket's transport has this interface on every loop; uvloop's does not inherit it.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]
         self._transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
