@@ -79,7 +79,7 @@ class Connection:
         self._client = client
         self._job = visit.job
         self._carrier = Carrier(gate, visit.job, client)
-        self._heads = HeadReader(client, waited_since)
+        self._heads = HeadReader(client, visit.job.connects, waited_since)
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None

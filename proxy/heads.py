@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from jobgate.config.settings import TimeoutSettings
 
+from .connects import ConnectHeads
 from .errors import ProxyError, Reason
 from .head import HeadLimits, RequestHead, check_partial_request, find_head_end
 from .repeats import RequestHeads
@@ -21,16 +22,20 @@ class HeadReader:
 
     Args:
         client: Where they come from.
+        connects: Of the job, where it is known whose they are.
         waited_since: Loop time since when the first one is waited for, if that is not when it is read.
 
     Attributes:
         idle: Nothing of a request has come since the last one: nothing is lost by closing now.
     """
 
-    __slots__ = ("_client", "_heads", "_is_first", "_waited_since", "idle")
+    __slots__ = ("_client", "_connects", "_heads", "_is_first", "_waited_since", "idle")
 
-    def __init__(self, client: Wire, waited_since: float = math.inf) -> None:
+    def __init__(
+        self, client: Wire, connects: ConnectHeads | None = None, waited_since: float = math.inf
+    ) -> None:
         self._client = client
+        self._connects = connects
         self._heads = RequestHeads()
         self._is_first = True
         self._waited_since = waited_since
@@ -77,4 +82,13 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + head_s
-        return self._heads.parse(client.take(end), limits)
+        return self._parse(client.take(end), limits)
+
+    def _parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
+        if self._connects is None:
+            return self._heads.parse(raw, limits)
+        head = self._connects.find(raw, limits)
+        if head is None:
+            head = self._heads.parse(raw, limits)
+            self._connects.keep(raw, head, limits)
+        return head

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 
 from jobgate.config.host import Address
+from jobgate.proxy.connects import ConnectHeads
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import RequestHead
 from support.changes import HeldDialer, job_of
@@ -37,7 +38,8 @@ async def test_tunnel_is_being_judged_from_its_promise_to_its_hello() -> None:
 async def test_tunnel_keeps_nothing_of_its_request() -> None:
     async with Origin(swallow) as origin, loopback_gate(tls="any") as gate, gate.client() as client:
         authority = f"ok.test:{origin.port}"
-        assert (await client.request(connect(authority), "CONNECT")).status == 200
+        request = connect(authority, f"X: {'a' * ConnectHeads.MOST_BYTES}")  # more than the job remembers
+        assert (await client.request(request, "CONNECT")).status == 200
         await turns()
         heads = [head for head in gc.get_objects() if isinstance(head, RequestHead)]
         assert [head for head in heads if head.target == authority.encode()] == []

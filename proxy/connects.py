@@ -1,0 +1,38 @@
+"""CONNECT heads that come again: what a job's clients send byte for byte as before is not read again. Pure.
+
+Every tunnel is a connection of its own, and begins as the last one to the same place did. A memory
+belongs to one job, so that none can find out by the time it takes what another has asked for.
+"""
+
+from __future__ import annotations
+
+from .head import HeadLimits, RequestHead
+
+
+class ConnectHeads:
+    """Knows the last heads of one job that asked for a tunnel, none of them large."""
+
+    __slots__ = ("_heads", "_limits")
+
+    #: More are forgotten together.
+    MOST = 16
+    MOST_BYTES = 1024
+    #: A field takes more memory than its bytes.
+    MOST_FIELDS = 16
+
+    def __init__(self) -> None:
+        self._limits: HeadLimits | None = None
+        self._heads: dict[bytes, RequestHead] = {}
+
+    def find(self, raw: bytes, limits: HeadLimits) -> RequestHead | None:
+        """Return what these bytes were read as, within the same limits."""
+        return self._heads.get(raw) if limits is self._limits else None
+
+    def keep(self, raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
+        """Remember a head that was read."""
+        if head.method != b"CONNECT" or len(raw) > self.MOST_BYTES or len(head.headers) > self.MOST_FIELDS:
+            return
+        if limits is not self._limits or len(self._heads) >= self.MOST:
+            self._heads.clear()
+            self._limits = limits
+        self._heads[raw] = head
