@@ -72,25 +72,26 @@ class Reception:
             sock: Connected, non-blocking.
             text: The peer's address.
         """
+        gate = self._gate
         peer = Peer(text, _uid_behind(sock) if sock.family == socket.AF_UNIX else None)
         if not entrance.welcomes(peer):
             sock.close()
             self._log_unwelcome(peer)
             return
         job = entrance.anyones(peer)
-        if job is None and self._gate.takes(sock, peer):
+        if job is None and gate.takes(sock, peer):
             return
-        if len(self._tasks) >= self._gate.max_heard or not self._has_room(job, peer):
+        if len(self._tasks) >= gate.max_heard or not self._has_room(job, peer):
             sock.close()
             return
         refusal: Reason | None = None
         if job is not None and job.connections >= job.caps.connections:
             refusal = Reason.CONNECTIONS
-        elif len(self._tasks) >= self._gate.max_connections:
+        elif len(self._tasks) >= gate.max_connections:
             refusal = Reason.OVERLOADED
-        owner = self._gate.nobody if job is None else job
-        visit = Visit(entrance, peer, owner, self._gate.nobody, self._adopter, refusal)
-        connection = Connection(self._gate, visit, self._gate.wire(sock, owner.up), self._loop.time())
+        owner = gate.nobody if job is None else job
+        visit = Visit(entrance, peer, owner, gate.nobody, self._adopter, refusal)
+        connection = Connection(gate, visit, gate.wire(sock, owner.up), self._loop.time())
         serving = connection.run() if job is not None else self._serve_here(connection, sock, peer)
         task = self._loop.create_task(serving)
         self._tasks[task] = owner

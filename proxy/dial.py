@@ -132,10 +132,11 @@ async def _open(
     text = str(address)
     try:
         if connect is None:
-            await connect_socket(sock, (text, port), timeout_s=timeout_s)
+            peer = await connect_socket(sock, (text, port), timeout_s=timeout_s)
         else:
             await connect(sock, (text, port))
-        _check_peer(sock, address, text)
+            peer = sock.getpeername()
+        _check_peer(sock, peer, address, text)
     except OSError as error:
         sock.close()
         raise _failure(_reason_of(error)) from error
@@ -158,29 +159,33 @@ def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.so
     return sock
 
 
-async def connect_socket(sock: socket.socket, address: SocketAddress, *, timeout_s: float = math.inf) -> None:
-    """Connect a non-blocking socket to a numeric address.
+async def connect_socket(
+    sock: socket.socket, address: SocketAddress, *, timeout_s: float = math.inf
+) -> SocketAddress:
+    """Connect a non-blocking socket to a numeric address; return what the kernel says it is connected to.
 
     Raises:
         OSError: Not connected, ``TimeoutError`` included; the caller closes the socket.
     """
     code = sock.connect_ex(address)
     if code in _IN_PROGRESS:
-        if _is_connected(sock):
-            return
+        if (peer := _peer(sock)) is not None:
+            return peer
         await _until_writable(sock, timeout_s)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, "connect failed")
+    connected: SocketAddress = sock.getpeername()
+    return connected
 
 
-def _is_connected(sock: socket.socket) -> bool:
+def _peer(sock: socket.socket) -> SocketAddress | None:
     """Look at once: inside one host the handshake is over before ``connect`` returns."""
     try:
-        sock.getpeername()
+        connected: SocketAddress = sock.getpeername()
     except OSError:
-        return False
-    return True
+        return None
+    return connected
 
 
 async def _until_writable(sock: socket.socket, timeout_s: float) -> None:
@@ -207,8 +212,7 @@ def _give_up(future: asyncio.Future[None]) -> None:
         future.set_exception(TimeoutError(errno.ETIMEDOUT, "no answer in time"))
 
 
-def _check_peer(sock: socket.socket, address: Address, text: str) -> None:
-    peer: tuple[str, int] = sock.getpeername()
+def _check_peer(sock: socket.socket, peer: SocketAddress, address: Address, text: str) -> None:
     if peer[0] != text and ip_address(peer[0]) != address:
         raise _failure(Reason.ADDRESS)
     if sock.getsockname() == peer:

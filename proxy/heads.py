@@ -36,7 +36,7 @@ class HeadReader:
     ) -> None:
         self._client = client
         self._connects = connects
-        self._heads = RequestHeads()
+        self._heads: RequestHeads | None = None  # no tunnel needs one
         self._is_first = True
         self._waited_since = waited_since
         self.idle = True
@@ -85,10 +85,10 @@ class HeadReader:
         return self._parse(client.take(end), limits)
 
     def _parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
-        if self._connects is None:
-            return self._heads.parse(raw, limits)
-        head = self._connects.find(raw, limits)
-        if head is None:
-            head = self._heads.parse(raw, limits)
+        if self._connects is not None and (known := self._connects.find(raw, limits)) is not None:
+            return known
+        heads = self._heads = self._heads or RequestHeads()
+        head = heads.parse(raw, limits)
+        if self._connects is not None:
             self._connects.keep(raw, head, limits)
         return head

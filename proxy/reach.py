@@ -34,7 +34,7 @@ async def reach(gate: Gate, job: Job, target: Target, exchange: Exchange) -> soc
     if not isinstance(name, Name):
         itself = Resolution((name,), queried=False)
         return await _dial(gate, job, target, _vetted(gate, job, target, itself, exchange), exchange)
-    found = await _resolve(gate, job, name, exchange)
+    found = gate.resolver.lookup(name) or await _resolve(gate, job, name, exchange)
     good = _vetted(gate, job, target, found, exchange)
     failure: ProxyError | None = None
     if good:
@@ -102,8 +102,6 @@ async def _resolve(
 ) -> Resolution:
     """Look the name up; a query that nobody else has asked for counts against the job's names per second."""
     resolver = gate.resolver
-    if not whole and (known := resolver.lookup(name)) is not None:
-        return known
     asked = resolver.cached(name, whole=whole) or (whole and resolver.pending(name))
     wait_s = 0.0 if asked else job.dns_names.take()
     if wait_s:

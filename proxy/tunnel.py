@@ -43,7 +43,7 @@ class IdleWatch:
         shortest_s: float | None = None,
         alarms: Alarms | None = None,
     ) -> None:
-        self._alarms = alarms or own_alarms()
+        self._alarms = own_alarms() if alarms is None else alarms
         self._relays = relays
         self._on_idle = on_idle
         self._look_s = self.GRAIN * (idle_s if shortest_s is None else min(idle_s, shortest_s))
@@ -98,7 +98,7 @@ class Tunnel:
     def __init__(
         self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float, alarms: Alarms | None = None
     ) -> None:
-        alarms = alarms or own_alarms()
+        alarms = own_alarms() if alarms is None else alarms
         self.up = up
         self.down = down
         self._half_closed_s = half_closed_s

@@ -119,7 +119,7 @@ class Wire(asyncio.BufferedProtocol):
         #: Stays over many waits, each of which only moves the deadline on.
         self._alarm: Alarm | None = None
         self._alarm_at = math.inf
-        self._alarms = alarms = alarms or own_alarms()
+        self._alarms = alarms = own_alarms() if alarms is None else alarms
         self.loop = alarms.loop
 
     @classmethod
