@@ -68,7 +68,7 @@ _DETAILS = {
 }
 
 
-async def dial(
+def dial(
     addresses: Sequence[Address],
     port: int,
     *,
@@ -76,7 +76,7 @@ async def dial(
     receive_buffer_bytes: int | None,
     attempt_delay_s: float = ATTEMPT_DELAY_S,
     connect: Connect | None = None,
-) -> socket.socket:
+) -> Coroutine[None, None, socket.socket]:
     """Return a connected non-blocking TCP socket with ``TCP_NODELAY``; the caller owns it.
 
     The families take turns in the given order; the next address is tried when the
@@ -99,8 +99,14 @@ async def dial(
     Source: RFC 8305 §4, §5.
     """
     if len(addresses) == 1 and connect is None:  # the usual case: no race, and a deadline of its own
-        return await _open(addresses[0], port, receive_buffer_bytes, timeout_s=timeout_s)
+        return _open(addresses[0], port, receive_buffer_bytes, None, timeout_s)
     attempt = partial(_open, port=port, receive_buffer_bytes=receive_buffer_bytes, connect=connect)
+    return _first(addresses, attempt, timeout_s, attempt_delay_s)
+
+
+async def _first(
+    addresses: Sequence[Address], attempt: Attempt, timeout_s: float, attempt_delay_s: float
+) -> socket.socket:
     try:
         async with asyncio.timeout(timeout_s):
             if len(addresses) == 1:

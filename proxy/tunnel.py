@@ -47,16 +47,17 @@ class IdleWatch:
         self._relays = relays
         self._on_idle = on_idle
         self._look_s = self.GRAIN * (idle_s if shortest_s is None else min(idle_s, shortest_s))
-        now = self.restart(idle_s)
+        self._idle_s = idle_s
+        self._seen_bytes = 0  # by the first look
+        now = self._alarms.loop.time()
+        self._deadline = now + idle_s
         self._alarm: Alarm | None = self._alarms.at(now + self._look_s, self._check)
 
-    def restart(self, idle_s: float) -> float:
-        """Measure anew, for another length of silence; return the time of now."""
-        now = self._alarms.loop.time()
+    def restart(self, idle_s: float) -> None:
+        """Measure anew, for another length of silence."""
         self._idle_s = idle_s
         self._seen_bytes = self._moved_bytes()
-        self._deadline = now + idle_s
-        return now
+        self._deadline = self._alarms.loop.time() + idle_s
 
     def stop(self) -> None:
         """Forget the alarm."""
@@ -151,10 +152,10 @@ class Tunnel:
         other = self.down if relay is self.up else self.up
         end_of_file = End.EOF
         if relay.end is end_of_file:
-            relay.target.send_fin()
             if other.end is end_of_file:
-                self.stop(Reason.DONE)
+                self.stop(Reason.DONE)  # to close both wires sends this end, too
             elif other.end is None:
+                relay.target.send_fin()
                 relay.source.on_lost = self._client_lost if relay is self.up else self._upstream_lost
                 self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
