@@ -93,7 +93,7 @@ class Reception:
         visit = Visit(entrance, peer, owner, gate.nobody, self._adopter, refusal)
         connection = Connection(gate, visit, gate.wire(sock, owner.up), self._loop.time())
         serving = connection.run() if job is not None else self._serve_here(connection, sock, peer)
-        task = self._loop.create_task(serving)
+        task = connection.task = self._loop.create_task(serving)
         self._tasks[task] = owner
         owner.connections += 1
         if job is None:

@@ -20,7 +20,7 @@ from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
 from .decision import Kind, Target, is_plain_connect
-from .errors import ProxyError, Reason
+from .errors import DONE, DRAINED, ProxyError, Reason
 from .exchange import Exchange
 from .forward import Cut
 from .head import RequestHead
@@ -57,6 +57,9 @@ class Connection:
         visit: Whose requests these are.
         client: The accepted connection.
         waited_since: Loop time since when its first head is waited for.
+
+    Attributes:
+        task: What runs it.
     """
 
     __slots__ = (
@@ -69,8 +72,8 @@ class Connection:
         "_job",
         "_outer",
         "_overruled",
-        "_task",
         "_visit",
+        "task",
     )
 
     def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_since: float = math.inf) -> None:
@@ -87,14 +90,13 @@ class Connection:
         self._outer: Exchange | None = None
         #: Why what is under way may not go on: the job's policy has changed, or its end has come.
         self._overruled: ProxyError | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
         await self._client.attach()
-        self._task = asyncio.current_task()
         self._join()
-        end = Reason.DRAINED
+        end = DRAINED
         try:
             while await self._serve_next():
                 if self._is_ahead():
@@ -103,7 +105,7 @@ class Connection:
                 self._finish(await self._carrier.tunnel.run())
             if self._is_ahead():
                 await self._taken()
-            end = Reason.DONE
+            end = DONE
             if self._carrier.tunnel is None:
                 await self._client.linger()
         except TimeoutError:
@@ -125,8 +127,8 @@ class Connection:
 
     def cut(self) -> None:
         """End now."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def review(self) -> None:
         """Decide again about what is under way, and end it if it is refused now."""
@@ -170,7 +172,7 @@ class Connection:
         )
         self._exchange = exchange
         self._carrier.begin(exchange)
-        end = Reason.DRAINED
+        end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
         except ProxyError as error:
@@ -205,7 +207,7 @@ class Connection:
         self._visit.admit(draining=self._gate.draining)
         if target.host == RESERVED_NAME:
             page = own_page(request, path, self._job.usage.denials)
-            return self._answer(page, request, exchange), Reason.DONE
+            return self._answer(page, request, exchange), DONE
         policy = self._job.policy
         decision = self._job.decider.decide(policy, target)  # by name, before any DNS query
         exchange.rule = decision.rule
@@ -214,12 +216,12 @@ class Connection:
                 raise refusal(decision, target)
             exchange.overlook(decision.reason)
         if is_plain_connect(policy, target):
-            return self._enter(target, exchange), Reason.DONE
-        if target.kind is Kind.CONNECT:
-            return False, await self._carrier.connect(request, target, exchange) or Reason.DONE
+            return self._enter(target, exchange), DONE
+        if request.method == b"CONNECT":
+            return False, await self._carrier.connect(request, target, exchange) or DONE
         if max_forwards(request) == 0:
-            return self._answer(options_reply, request, exchange), Reason.DONE
-        return await self._carrier.forward(request, target, path, exchange), Reason.DONE
+            return self._answer(options_reply, request, exchange), DONE
+        return await self._carrier.forward(request, target, path, exchange), DONE
 
     def _is_over(self) -> bool:
         """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
@@ -311,10 +313,10 @@ class Connection:
 
     def _answerable(self, exchange: Exchange) -> ProxyError | None:
         """Take the refusal of an exchange that was overruled before it was answered; ``None``: it is cut."""
-        if exchange.status is not None or self._outer is not None or self._task is None:
+        if exchange.status is not None or self._outer is not None or self.task is None:
             return None
         overruled = self._overruled
-        if overruled is None or self._task.uncancel():  # the gate stops
+        if overruled is None or self.task.uncancel():  # the gate stops
             return None
         self._overruled = None
         return overruled
@@ -322,7 +324,7 @@ class Connection:
     def _cut_reason(self) -> Reason:
         """Say why what was cut was cut."""
         if self._overruled is None:
-            return Reason.DRAINED
+            return DRAINED
         return Reason.QUOTA if self._overruled.reason is Reason.QUOTA else Reason.REVOKED
 
     def _new_exchange(self, *, is_probe: bool = False) -> Exchange:
@@ -345,6 +347,6 @@ class Connection:
         self._finish(end)
         if self._outer is not None:
             self._outer.finish(end)
-        is_cut = end is not Reason.DONE
+        is_cut = end is not DONE
         self._carrier.let_go(reset=is_cut)
         self._client.abort(reset=is_cut)

@@ -13,8 +13,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from .alarms import Alarm, Alarms, own_alarms
-from .errors import Reason
-from .relay import End, Relay
+from .errors import DONE, Reason
+from .relay import EOF, End, Relay
 
 
 class IdleWatch:
@@ -125,7 +125,7 @@ class Tunnel:
             down.stop()
             up.on_end = down.on_end = None  # which hold us: nothing is left to collect
             del self._watch  # likewise
-        if reason is Reason.DONE:
+        if reason is DONE:
             client.close()
             upstream.close()
         else:
@@ -150,10 +150,9 @@ class Tunnel:
     def _ended(self, relay: Relay) -> None:
         """Carry an end of file through, and hear of a reset behind it, which no relay reads any more."""
         other = self.down if relay is self.up else self.up
-        end_of_file = End.EOF
-        if relay.end is end_of_file:
-            if other.end is end_of_file:
-                self.stop(Reason.DONE)  # to close both wires sends this end, too
+        if relay.end is EOF:
+            if other.end is EOF:
+                self.stop(DONE)  # to close both wires sends this end, too
             elif other.end is None:
                 relay.target.send_fin()
                 relay.source.on_lost = self._client_lost if relay is self.up else self._upstream_lost
