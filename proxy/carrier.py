@@ -70,17 +70,6 @@ class Carrier:
         self.is_judging = False
         self.tunnel: Tunnel | None = None
 
-    def begin(self, exchange: Exchange) -> None:
-        """Have ``settle`` count from now on."""
-        exchange.wait_up_s, exchange.wait_down_s = -self.up_lane.waited_s, -self.down_lane.waited_s
-
-    def settle(self, exchange: Exchange) -> None:
-        """Note how long the rate has held the exchange back, and what its tunnel has moved."""
-        exchange.wait_up_s += self.up_lane.waited_s
-        exchange.wait_down_s += self.down_lane.waited_s
-        if self.tunnel is not None:
-            exchange.bytes_up, exchange.bytes_down = self.tunnel.up.moved_bytes, self.tunnel.down.moved_bytes
-
     async def connect(self, request: RequestHead, target: Target, exchange: Exchange) -> Reason | None:
         """Connect, answer CONNECT, and have the ``tunnel`` ready once its first bytes are allowed.
 

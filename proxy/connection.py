@@ -99,14 +99,15 @@ class Connection:
         end = DRAINED
         try:
             while await self._serve_next():
-                if self._is_ahead():
+                if self._client.blocked or self._client.inbox or self._visit.flooding:
                     await self._taken()
-            if self._carrier.tunnel is not None:  # here, where nothing of its request is kept, for hours
-                self._finish(await self._carrier.tunnel.run())
-            if self._is_ahead():
+            tunnel = self._carrier.tunnel
+            if tunnel is not None:  # run here, where nothing of its request is kept, for hours
+                self._finish(await tunnel.run())
+            if tunnel is None or self._client.blocked:
                 await self._taken()
             end = DONE
-            if self._carrier.tunnel is None:
+            if tunnel is None:
                 await self._client.linger()
         except TimeoutError:
             end = Reason.IDLE
@@ -171,7 +172,8 @@ class Connection:
             is_probe=self._inside is None and is_probe(request, self._visit.peer.text)
         )
         self._exchange = exchange
-        self._carrier.begin(exchange)
+        exchange.wait_up_s -= self._carrier.up_lane.waited_s  # until ``_finish``
+        exchange.wait_down_s -= self._carrier.down_lane.waited_s
         end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
@@ -263,10 +265,6 @@ class Connection:
 
     # --- the ends ---------------------------------------------------------------------
 
-    def _is_ahead(self) -> bool:
-        """Say whether the client has sent more than it takes, or more than it may."""
-        return self._client.blocked or bool(self._client.inbox) or self._visit.flooding
-
     async def _taken(self) -> None:
         """Wait until the client has taken its answers: one that does not read is not answered further.
 
@@ -336,10 +334,15 @@ class Connection:
     def _finish(self, end: Reason) -> None:
         """Complete the record of what was under way, unless plain HTTP inside goes on."""
         exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            self._carrier.settle(exchange)
-            if exchange is not self._outer:
-                exchange.finish(end)
+        if exchange is None:
+            return
+        carrier = self._carrier
+        exchange.wait_up_s += carrier.up_lane.waited_s
+        exchange.wait_down_s += carrier.down_lane.waited_s
+        if carrier.tunnel is not None:
+            exchange.bytes_up, exchange.bytes_down = carrier.tunnel.moved_bytes
+        if exchange is not self._outer:
+            exchange.finish(end)
 
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""

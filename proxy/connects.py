@@ -6,7 +6,9 @@ belongs to one job, so that none can find out by the time it takes what another 
 
 from __future__ import annotations
 
-from .head import HeadLimits, RequestHead
+from .head import HeadLimits, RequestHead, parse_request_head
+
+START = b"CONNECT "
 
 
 class ConnectHeads:
@@ -24,15 +26,19 @@ class ConnectHeads:
         self._limits: HeadLimits | None = None
         self._heads: dict[bytes, RequestHead] = {}
 
-    def find(self, raw: bytes, limits: HeadLimits) -> RequestHead | None:
-        """Return what these bytes were read as, within the same limits."""
-        return self._heads.get(raw) if limits is self._limits else None
-
-    def keep(self, raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
-        """Remember a head that was read."""
-        if head.method != b"CONNECT" or len(raw) > self.MOST_BYTES or len(head.headers) > self.MOST_FIELDS:
-            return
-        if limits is not self._limits or len(self._heads) >= self.MOST:
+    def parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
+        """Read one head that begins with ``START``, as ``parse_request_head``."""
+        if limits is not self._limits:
             self._heads.clear()
             self._limits = limits
+        head = self._heads.get(raw)
+        if head is None:
+            head = parse_request_head(raw, limits)
+            if len(raw) <= self.MOST_BYTES and len(head.headers) <= self.MOST_FIELDS:
+                self._keep(raw, head)
+        return head
+
+    def _keep(self, raw: bytes, head: RequestHead) -> None:
+        if len(self._heads) >= self.MOST:
+            self._heads.clear()
         self._heads[raw] = head

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from jobgate.config.settings import TimeoutSettings
 
-from .connects import ConnectHeads
+from .connects import START, ConnectHeads
 from .errors import ProxyError, Reason
 from .head import HeadLimits, RequestHead, check_partial_request, find_head_end
 from .repeats import RequestHeads
@@ -82,13 +82,8 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + head_s
-        return self._parse(client.take(end), limits)
-
-    def _parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
-        if self._connects is not None and (known := self._connects.find(raw, limits)) is not None:
-            return known
+        raw = client.take(end)
+        if self._connects is not None and raw.startswith(START):
+            return self._connects.parse(raw, limits)
         heads = self._heads = self._heads or RequestHeads()
-        head = heads.parse(raw, limits)
-        if self._connects is not None:
-            self._connects.keep(raw, head, limits)
-        return head
+        return heads.parse(raw, limits)

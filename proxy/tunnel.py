@@ -94,14 +94,14 @@ class Tunnel:
     """
 
     # Thousands are open for hours: methods here where functions made for each tunnel took 1 kB more.
-    __slots__ = ("_half_closed_s", "_over", "_watch", "down", "up")
+    __slots__ = ("_down", "_half_closed_s", "_over", "_up", "_watch")
 
     def __init__(
         self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float, alarms: Alarms | None = None
     ) -> None:
         alarms = own_alarms() if alarms is None else alarms
-        self.up = up
-        self.down = down
+        self._up = up
+        self._down = down
         self._half_closed_s = half_closed_s
         self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s, alarms)
         self._over: asyncio.Future[Reason] = alarms.loop.create_future()
@@ -112,7 +112,7 @@ class Tunnel:
         Returns:
             ``done``, ``client-reset``, ``upstream-reset``, ``idle``, or what ``stop`` was told.
         """
-        up, down = self.up, self.down
+        up, down = self._up, self._down
         client, upstream = up.source, down.source
         up.on_end = down.on_end = self._ended
         try:
@@ -133,6 +133,11 @@ class Tunnel:
             upstream.abort(reset=True)
         return reason
 
+    @property
+    def moved_bytes(self) -> tuple[int, int]:
+        """What has gone up and down."""
+        return self._up.moved_bytes, self._down.moved_bytes
+
     def stop(self, reason: Reason) -> None:
         """End the tunnel now; both sides see a reset."""
         if not self._over.done():
@@ -149,13 +154,13 @@ class Tunnel:
 
     def _ended(self, relay: Relay) -> None:
         """Carry an end of file through, and hear of a reset behind it, which no relay reads any more."""
-        other = self.down if relay is self.up else self.up
+        other = self._down if relay is self._up else self._up
         if relay.end is EOF:
             if other.end is EOF:
                 self.stop(DONE)  # to close both wires sends this end, too
             elif other.end is None:
                 relay.target.send_fin()
-                relay.source.on_lost = self._client_lost if relay is self.up else self._upstream_lost
+                relay.source.on_lost = self._client_lost if relay is self._up else self._upstream_lost
                 self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
-            self.stop(Reason.CLIENT_RESET if relay is self.up else Reason.UPSTREAM_RESET)
+            self.stop(Reason.CLIENT_RESET if relay is self._up else Reason.UPSTREAM_RESET)

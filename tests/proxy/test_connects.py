@@ -1,42 +1,54 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgate.proxy.connects import ConnectHeads
-from jobgate.proxy.head import HeadLimits, parse_request_head
+from jobgate.proxy.errors import ProxyError
+from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head
 from support.changes import job_of
 from support.gate import loopback_gate
-from support.messages import absolute, connect
+from support.messages import connect
 from support.narrow import only_connection
 from support.origin import Origin, swallow
 from support.wait import until
 
-LIMITS, OTHER = HeadLimits(4096, 1024, 64), HeadLimits(4096, 1024, 64)
+LIMITS, OTHER, SMALL = HeadLimits(4096, 1024, 64), HeadLimits(4096, 1024, 64), HeadLimits(20, 10, 1)
 HEADS = [
     connect("ok.test:443"),
     connect("ok.test:443", "Proxy-Authorization: Basic am9iOnQ="),
     connect("other.test:443"),
-    absolute("http://ok.test/"),
+    connect("ok.test:443", "Host: twice.test"),
+    connect("ok.test"),
 ]
 ROOM = ConnectHeads.MOST_BYTES - len(connect("ok.test:443", "X: "))
 
 
-@given(st.lists(st.tuples(st.sampled_from(HEADS), st.sampled_from([LIMITS, OTHER]))))
-def test_what_is_found_is_what_parsing_gives(asked: list[tuple[bytes, HeadLimits]]) -> None:
+def outcome(
+    parse: Callable[[bytes, HeadLimits], RequestHead], raw: bytes, limits: HeadLimits
+) -> RequestHead | str:
+    """Read a head; a refusal as text."""
+    try:
+        return parse(raw, limits)
+    except ProxyError as error:
+        return str(error)
+
+
+@given(st.lists(st.tuples(st.sampled_from(HEADS), st.sampled_from([LIMITS, OTHER, SMALL]))))
+def test_parse_reads_as_if_it_remembered_nothing(asked: list[tuple[bytes, HeadLimits]]) -> None:
     connects = ConnectHeads()
     for raw, limits in asked:
-        parsed = parse_request_head(raw, limits)
-        assert connects.find(raw, limits) in (None, parsed)
-        connects.keep(raw, parsed, limits)
-        assert connects.find(raw, limits) == (parsed if raw.startswith(b"CONNECT") else None)
+        assert outcome(connects.parse, raw, limits) == outcome(parse_request_head, raw, limits)
 
 
-def test_other_limits_know_nothing() -> None:
-    connects, raw = ConnectHeads(), HEADS[0]
-    connects.keep(raw, parse_request_head(raw, LIMITS), LIMITS)
-    assert connects.find(raw, OTHER) is None
+def test_what_is_known_is_not_read_again_within_the_same_limits() -> None:
+    connects = ConnectHeads()
+    first = connects.parse(HEADS[0], LIMITS)
+    assert connects.parse(bytes(bytearray(HEADS[0])), LIMITS) is first
+    assert connects.parse(HEADS[0], OTHER) is not first
 
 
 @pytest.mark.parametrize(
@@ -51,17 +63,15 @@ def test_other_limits_know_nothing() -> None:
 )
 def test_large_heads_are_not_kept(fields: list[str], is_kept: bool) -> None:
     connects, raw = ConnectHeads(), connect("ok.test:443", *fields)
-    connects.keep(raw, parse_request_head(raw, LIMITS), LIMITS)
-    assert (connects.find(raw, LIMITS) is not None) is is_kept
+    assert (connects.parse(raw, LIMITS) is connects.parse(raw, LIMITS)) is is_kept
 
 
 def test_so_many_are_kept() -> None:
     connects = ConnectHeads()
     for port in range(1, 3 * ConnectHeads.MOST):
         raw = connect(f"ok.test:{port}")
-        connects.keep(raw, parse_request_head(raw, LIMITS), LIMITS)
+        assert connects.parse(raw, LIMITS) is connects.parse(raw, LIMITS)
         assert len(connects._heads) <= ConnectHeads.MOST
-        assert connects.find(raw, LIMITS) is not None
 
 
 async def test_head_of_a_tunnel_is_read_once_for_all_connections_of_a_job(
@@ -74,7 +84,7 @@ async def test_head_of_a_tunnel_is_read_once_for_all_connections_of_a_job(
                 await only_connection(gate)
                 assert (await client.request(raw, "CONNECT")).status == 200
             await until(lambda: not gate.gate.connections)
-            monkeypatch.setattr("jobgate.proxy.repeats.parse_request_head", None)
+            monkeypatch.setattr("jobgate.proxy.connects.parse_request_head", None)
         assert [line["host"] for line in gate.decisions] == ["ok.test"] * 2
         connects = job_of(gate).connects
         assert connects is not None
