@@ -7,7 +7,6 @@ looks cut to the client: nobody's content is completed for him (RFC 9112 §8).
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from .content import Chunked, ContentTooLarge, Framing, KnownLength
@@ -155,7 +154,7 @@ class Forward:
     async def _response(self, reused: bool) -> ResponseHead:
         """Wait for the final response, or 101; pass interim ones on."""
         upstream, response_s = self._legs.upstream, self._options.response_s
-        now = asyncio.get_running_loop().time
+        now = upstream.loop.time
         for _ in range(MAX_INTERIM):
             scanned = seen_bytes = 0
             deadline = now() + response_s
@@ -200,8 +199,9 @@ class Forward:
 
     async def _taken(self) -> None:
         """Wait until the client has taken what it was told: it is not told more meanwhile."""
+        client = self._legs.client
         try:
-            await self._legs.client.drained(asyncio.get_running_loop().time() + self._options.idle_s)
+            await client.drained(client.loop.time() + self._options.idle_s)
         except TimeoutError:
             raise Cut(Reason.IDLE) from None
 
