@@ -209,19 +209,21 @@ def test_next_run_removes_what_was_left(client: Client) -> None:
     with started(client) as process:
         assert len(client.containers()) == 2
         process.send_signal(signal.SIGSTOP)  # so that it starts no other remover
-        os.kill(remover_of(process.pid), signal.SIGKILL)
+        remover, folder = remover_of(process.pid)
+        os.kill(remover, signal.SIGKILL)
         process.kill()
         # The client goes on, and would remove the job at its end.
-        left = client.containers()
-        assert left
+        assert client.containers()
+        assert folder.exists()
         done = client.run(PYTHON_IMAGE, "true")
         assert done.returncode == 0, done.stderr
         assert client.containers() == []
+        assert not folder.exists()
         process.communicate(timeout=60)
 
 
-def remover_of(launcher: int) -> int:
-    """The shell that waits for the launcher's end."""
+def remover_of(launcher: int) -> tuple[int, Path]:
+    """The shell that waits for the launcher's end, and the folder that it would remove."""
     for task in Path("/proc").glob("[0-9]*"):
         try:
             words = (task / "cmdline").read_bytes().split(b"\0")
@@ -229,7 +231,7 @@ def remover_of(launcher: int) -> int:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if parent == launcher and b"jobgate-remover" in words:
-            return int(task.name)
+            return int(task.name), Path(os.fsdecode(words[-2]))
     raise AssertionError("there is no remover")
 
 
