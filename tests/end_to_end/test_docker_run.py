@@ -168,8 +168,12 @@ def test_variables_of_the_gate_beat_all_others(client: Client, tmp_path: Path) -
 def test_terminal_passes_through(client: Client) -> None:
     words = client.words("-it", PYTHON_IMAGE, "sh", "-c", "test -t 0 && test -t 1 && echo yes")
     command = " ".join(f"'{word}'" for word in words)
-    done = client.world.run("script", "--quiet", "--return", "--command", command, "/dev/null")
-    assert (done.returncode, "yes" in done.stdout) == (0, True), done.stdout
+    typed = ("script", "--quiet", "--return", "--command", command, "/dev/null")
+    # Kept open: at an end of the input Podman 4.3 may throw the output away, without jobgate, too.
+    with client.world.start(*typed, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        shown = process.stdout.read()
+    assert (process.returncode, "yes" in shown) == (0, True), shown
 
 
 def test_log_names_what_was_decided(client: Client, tmp_path: Path) -> None:
