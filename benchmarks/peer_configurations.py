@@ -72,6 +72,7 @@ Filter "{folder}/filter"
 FilterDefaultDeny Yes
 ViaProxyName "tinyproxy"
 """
+TINYPROXY_SYSLOG = TINYPROXY.replace('LogFile "{folder}/tinyproxy.log"', "Syslog On")
 TINYPROXY_FILTER = "^localhost$\n"
 
 #: A forward proxy as Envoy's documentation has it (dynamic_forward_proxy), its allowlist as virtual hosts.

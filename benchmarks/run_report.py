@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import ENVOY, GATE, PROXY_PY, SQUID, TINYPROXY, TINYPROXY_SILENT, Peer
+from peers import ENVOY, GATE, PROXY_PY, SQUID, TINYPROXY, TINYPROXY_SILENT, TINYPROXY_SYSLOG, Peer
 from run_budgets import Budget, budgets, median
 from run_measures import IDLE_TUNNELS, RATE_PER_S, Sample
 from run_start import LIBRARIES, Start
@@ -37,7 +37,7 @@ FIGURES = {
     "restarts_per_s": "restarts/s",
 }
 _MORE_IS_BETTER = "_per_s"
-_RIVALS = (SQUID, TINYPROXY, TINYPROXY_SILENT, ENVOY, PROXY_PY)
+_RIVALS = (SQUID, TINYPROXY, TINYPROXY_SYSLOG, TINYPROXY_SILENT, ENVOY, PROXY_PY)
 
 
 @dataclass(slots=True)

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.wait import wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-PEERS = ("jobgate", "Squid", "tinyproxy", "Envoy", "proxy.py", "splice relay", "nginx")
+PEERS = ("jobgate", "Squid", "tinyproxy", "tinyproxy, syslog", "Envoy", "proxy.py", "splice relay", "nginx")
 
 
 def benchmark(
@@ -89,6 +92,22 @@ def test_relay_joins_both_ways_and_passes_an_end_on() -> None:
             finally:
                 relay.kill()
         answering.join()
+
+
+def test_receiver_writes_what_is_logged_line_by_line() -> None:
+    with TemporaryDirectory(prefix="jobgate-log-") as name:  # the path of a socket is short
+        place, file = Path(name, "dev/log"), Path(name, "lines")
+        command = [sys.executable, str(BENCHMARKS / "syslog_receiver.py"), str(place), str(file)]
+        with subprocess.Popen(command) as receiver, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
+                wait_until(place.exists)
+                sock.connect(str(place))
+                for _ in range(10_000):
+                    sock.send(b"<14>tinyproxy[1]: Connect")
+                wait_until(lambda: file.stat().st_size > 100_000)
+            finally:
+                receiver.kill()
+        assert set(file.read_text().splitlines()[:1000]) == {"<14>tinyproxy[1]: Connect"}
 
 
 def exchanged(port: int, sent: bytes) -> bytes:
