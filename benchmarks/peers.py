@@ -54,7 +54,7 @@ class Peer:
     @property
     def path(self) -> str | None:
         """Where the program is, ``None`` if it is missing."""
-        return shutil.which(self.program(), path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return find(self.program())
 
     def prepare(self, folder: Path, ports: Sequence[int], origin: int) -> list[str]:
         """Write the configuration and return the command."""
@@ -64,7 +64,7 @@ class Peer:
         file.write_text(self.configuration.format(**values))
         for name, text in self.files.items():
             (folder / name).write_text(text.format(**values))
-        _give_to_proxy_user(folder)
+        give_to_proxy_user(folder)
         return self.command(self.path or self.program(), file)
 
     def shown(self) -> str:
@@ -74,7 +74,12 @@ class Peer:
         return f"--- {self.name}: {command}\n{self.configuration}{more}"
 
 
-def _give_to_proxy_user(folder: Path) -> None:
+def find(program: str) -> str | None:
+    """Return where a program is, ``None`` if it is missing; servers are not on every user's PATH."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def give_to_proxy_user(folder: Path) -> None:
     """Let Squid, which leaves root's identity, write its logs."""
     if os.geteuid() == 0:
         try:
