@@ -54,6 +54,31 @@ def test_run_refuses_a_proxy_that_it_does_not_know() -> None:
     assert done.stderr == "run: no proxy is called nobody\n"
 
 
+@pytest.mark.parametrize(
+    ("library", "page", "plot", "said"),
+    [
+        ("", ROOT / "benchmarks/README.md", "plot.svg", "README.md cannot link to "),
+        ("", "page.md", ROOT / "docs/images/cost.svg", "page.md cannot link to "),
+        ("raise ImportError('no such library')", "page.md", "plot.svg", "no such library"),
+    ],
+    ids=["plot elsewhere", "report elsewhere", "no matplotlib"],
+)
+def test_run_says_at_once_what_it_could_not_write(
+    tmp_path: Path, library: str, page: str | Path, plot: str | Path, said: str
+) -> None:
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib/__init__.py").write_text(library)
+    for name in ("pyplot", "axes"):
+        (tmp_path / f"matplotlib/{name}.py").write_text("Axes = None")
+    files = ("--markdown", str(tmp_path / page), "--plot", str(tmp_path / plot))
+    done = benchmark(
+        "run.py", "--no-install", "--only", "jobgate", *files, environment={"PYTHONPATH": str(tmp_path)}
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert (done.stderr.startswith("run: "), done.stderr.count("\n")) == (True, 1)
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(bool(missing_for_run()), reason=f"missing: {', '.join(missing_for_run())}")
 def test_run_measures_the_gate_and_names_a_missing_peer(tmp_path: Path) -> None:
