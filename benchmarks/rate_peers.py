@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import namespaces
 import processes
 from peer_configurations import SQUID_COMMON
 from peers import find, give_to_proxy_user
@@ -192,7 +193,7 @@ def shaping(
     shaped = network.shaped(peer.discipline) if peer.discipline else contextlib.nullcontext()
     with (
         shaped,
-        processes.running(network.command(network.shaper, command), core, environment=environment),
+        processes.running(namespaces.inside(network.shaper, command), core, environment=environment),
     ):
         _until_accepting(network, max((job.port for job in jobs), default=FIRST_PORT), peer.name)
         yield
