@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,7 @@ class Peer:
     def shown(self) -> str:
         """Write everything it is configured with, as one text."""
         more = "".join(f"--- {self.name}: {name}\n{text}" for name, text in self.files.items())
-        command = " ".join(self.command(Path(self.program()).name, Path("{folder}") / self.file))
+        command = shlex.join(self.command(Path(self.program()).name, Path("{folder}") / self.file))
         return f"--- {self.name}: {command}\n{self.configuration}{more}"
 
 
