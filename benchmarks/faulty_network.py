@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from support import tun
+import namespaces
+from namespaces import NetworkError
+
 from support.tun import Faults
 
 #: Addresses of RFC 5737, so that nothing could be reached by mistake.
@@ -44,10 +43,6 @@ _CONGESTION_CONTROL = "reno"
 _TABLE = "soak"
 
 
-class NetworkError(Exception):
-    """The namespaces cannot be made here; the text says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Network:
     """The namespaces' names."""
@@ -56,18 +51,14 @@ class Network:
     gate: str
     origin: str
 
-    def command(self, namespace: str, command: Sequence[str]) -> list[str]:
-        """Return what runs a command in a namespace; the process keeps its id."""
-        return ["ip", "netns", "exec", namespace, *command]
-
     def start_resets(self, port: int) -> None:
         """Answer every packet to this port of the origin with a reset, open connections included."""
         rule = f"add rule inet {_TABLE} in tcp dport {port} reject with tcp reset"
-        _run("ip", "netns", "exec", self.origin, "nft", rule)
+        namespaces.run(*namespaces.inside(self.origin, ["nft", rule]))
 
     def stop_resets(self) -> None:
         """Let packets to the origin through again."""
-        _run("ip", "netns", "exec", self.origin, "nft", f"flush chain inet {_TABLE} in")
+        namespaces.run(*namespaces.inside(self.origin, ["nft", f"flush chain inet {_TABLE} in"]))
 
 
 @contextlib.contextmanager
@@ -81,35 +72,22 @@ def faulty_network() -> Iterator[Network]:
     prefix = f"jobgate-soak-{os.getpid()}"
     network = Network(f"{prefix}-client", f"{prefix}-gate", f"{prefix}-origin")
     with contextlib.ExitStack() as stack:
-        for namespace in (network.client, network.gate, network.origin):
-            stack.enter_context(_namespace(namespace))
+        for name in (network.client, network.gate, network.origin):
+            stack.enter_context(namespaces.made(name))
+            setting = f"net.ipv4.tcp_congestion_control={_CONGESTION_CONTROL}"
+            namespaces.run(*namespaces.inside(name, ["sysctl", "-qw", setting]))
         stack.enter_context(_links(network))
         chain = "{ type filter hook input priority filter; }"
         rules = f"add table inet {_TABLE}; add chain inet {_TABLE} in {chain}"
-        _run("ip", "netns", "exec", network.origin, "nft", rules)
+        namespaces.run(*namespaces.inside(network.origin, ["nft", rules]))
         yield network
 
 
 def _check() -> None:
-    if os.geteuid() != 0:
-        raise NetworkError("needs root, for network namespaces and TUN devices")
+    namespaces.check_rights()
     for program in ("ip", "nft", "sysctl"):
         if shutil.which(program) is None:
             raise NetworkError(f"needs {program}: on Debian, apt install iproute2 nftables procps")
-    if not Path("/dev/net/tun").exists():
-        raise NetworkError("needs /dev/net/tun: modprobe tun")
-
-
-@contextlib.contextmanager
-def _namespace(name: str) -> Iterator[None]:
-    _run("ip", "netns", "add", name)
-    try:
-        _run("ip", "-n", name, "link", "set", "lo", "up")
-        setting = f"net.ipv4.tcp_congestion_control={_CONGESTION_CONTROL}"
-        _run("ip", "netns", "exec", name, "sysctl", "-qw", setting)
-        yield
-    finally:
-        _run("ip", "netns", "del", name)
 
 
 @contextlib.contextmanager
@@ -117,33 +95,19 @@ def _links(network: Network) -> Iterator[None]:
     """Start the process between the devices, and put each device where it belongs."""
     inside = json.dumps({"ends": ["inside0", "client0"], **_described(INSIDE)})
     outside = json.dumps({"ends": ["outside0", "origin0"], **_described(OUTSIDE)})
-    command = network.command(network.gate, [sys.executable, tun.__file__, inside, outside])
-    # The end of its input ends it, so that it does not outlive this process.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise NetworkError("the process of the links did not start")
-        _run("ip", "-n", network.gate, "link", "set", "client0", "netns", network.client)
-        _run("ip", "-n", network.gate, "link", "set", "origin0", "netns", network.origin)
+    with namespaces.links(network.gate, [inside, outside]):
+        namespaces.run("ip", "-n", network.gate, "link", "set", "client0", "netns", network.client)
+        namespaces.run("ip", "-n", network.gate, "link", "set", "origin0", "netns", network.origin)
         for namespace, device, address in (
             (network.client, "client0", CLIENT),
             (network.gate, "inside0", GATE_INSIDE),
             (network.gate, "outside0", GATE_OUTSIDE),
             (network.origin, "origin0", ORIGIN),
         ):
-            _run("ip", "-n", namespace, "address", "add", f"{address}/30", "dev", device)
-            _run("ip", "-n", namespace, "link", "set", device, "up")
+            namespaces.raise_device(namespace, device, address)
         yield
-    finally:
-        process.communicate()
 
 
 def _described(faults: Faults) -> dict[str, float]:
     described: dict[str, float] = asdict(faults)
     return described
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise NetworkError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -1,9 +1,10 @@
 """How many instructions do the hot paths of the gate take? A figure that a busy machine hardly changes.
 
 Runs `jobgate serve` under callgrind and sends, one at a time: tunnels with a GET of 1 kB, keep-alive GETs of
-1 kB, and bulk through one tunnel. Each is done once without being counted, then three times. Counted is what
-the process and its threads do in user space, interpreter and libraries included, and not what the kernel does
-for them: fewer system calls show here, cheaper ones do not.
+1 kB, and 256 KiB after 256 KiB through one tunnel. Without such steps it would depend on the machine how much
+lies there at each turn, and so would the count. Each is done once without being counted, then three times.
+Counted is what the process and its threads do in user space, interpreter and libraries included, and not what
+the kernel does for them: fewer system calls show here, cheaper ones do not.
 
     python benchmarks/instructions.py [--json FILE]
     python benchmarks/instructions.py --compare OLD [NEW]    two commits; without NEW: OLD and these files
@@ -29,16 +30,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import load
 import load_times
 import processes
 from instructions_origin import origin
-from load_target import BIG_BYTES, LoadError, Target, check, is_accepting
+from load_target import LARGE, LARGE_BYTES, LoadError, Target, check, is_accepting
 from peers import GATE
 from run_measures import free_port
 
 _ROOT = Path(__file__).resolve().parent.parent
-_TUNNELS, _GETS, _TIMES = 100, 200, 3
+_TUNNELS, _GETS, _STEPS, _TIMES = 100, 200, 120, 3
 _MB = 1e6
 #: A program runs some fifty times slower under callgrind.
 _START_S = 180.0
@@ -81,23 +81,22 @@ def count(source: Path, core: int) -> list[Count]:
         target = Target([free_port()], free_port())
         with origin(target.origin), _gate(source, folder, target, core) as pid:
             check(target)
-            kept = load_times.Kept(target)
-            work: dict[str, tuple[int, Callable[[], object]]] = {
-                "CONNECT + GET of 1 kB": (_TUNNELS, lambda: load_times.in_a_tunnel(target)),
-                "keep-alive GET of 1 kB": (_GETS, kept.get),
-                "MB through a tunnel": (1, lambda: load.bulk(target)),
+            kept, bulk = load_times.Kept(target), load_times.Kept(target, LARGE, is_tunnel=True)
+            work: dict[str, tuple[int, float, Callable[[], object]]] = {
+                "CONNECT + GET of 1 kB": (_TUNNELS, 1, lambda: load_times.in_a_tunnel(target)),
+                "keep-alive GET of 1 kB": (_GETS, 1, kept.get),
+                "MB through a tunnel": (_STEPS, LARGE_BYTES / _MB, bulk.get),
             }
             return [_path(title, *each, pid, folder) for title, each in work.items()]
 
 
-def _path(title: str, often: int, work: Callable[[], object], pid: int, folder: Path) -> Count:
-    """Do something without counting it, then some times."""
-    units = often * (BIG_BYTES / _MB if title.startswith("MB") else 1)
+def _path(title: str, often: int, size: float, work: Callable[[], object], pid: int, folder: Path) -> Count:
+    """Do something without counting it, then some times; each time is so many of what the title says."""
     found = []
     for _ in range(1 + _TIMES):
         for _ in range(often):
             work()
-        found.append(_counted(pid, folder) / units / 1e3)
+        found.append(_counted(pid, folder) / (often * size) / 1e3)
     return Count(title, found[1:])
 
 

@@ -1,4 +1,4 @@
-"""The origin of ``instructions.py``: a thread for each connection, every answer in few pieces.
+"""The origin of ``instructions.py``: a thread for each connection, every answer in one piece.
 
 nginx is not needed, so that the counts can be had wherever valgrind is.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
-import tempfile
 import threading
 from collections.abc import Iterator
 
-from load_target import BIG, BIG_BYTES, content
+from load_target import content
 
 
 class _Answers(socketserver.StreamRequestHandler):
@@ -20,22 +19,13 @@ class _Answers(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         while line := self.rfile.readline():
-            path = line.split()[1].decode()
+            answer = content(line.split()[1].decode())
             fields = b"".join(iter(self.rfile.readline, b"\r\n")).lower()
-            size = BIG_BYTES if path == BIG else len(content(path))
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
-            if path == BIG:
-                self.connection.sendall(head)
-                self._send_big()
-            else:
-                self.connection.sendall(head + content(path))
+            self.connection.sendall(
+                f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer
+            )
             if b"connection: close" in fields:
                 return
-
-    def _send_big(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            file.truncate(BIG_BYTES)
-            self.connection.sendfile(file)
 
 
 class _Server(socketserver.ThreadingTCPServer):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SMALL, MEDIUM, CHECKED, BIG = "/small", "/medium", "/checked", "/big"
-SMALL_BYTES, MEDIUM_BYTES, CHECKED_BYTES, BIG_BYTES = 1024, 16 * 1024, 1 << 23, 1 << 28
+SMALL, MEDIUM, LARGE, CHECKED, BIG = "/small", "/medium", "/large", "/checked", "/big"
+SMALL_BYTES, MEDIUM_BYTES, LARGE_BYTES, CHECKED_BYTES, BIG_BYTES = 1024, 16 * 1024, 1 << 18, 1 << 23, 1 << 28
 _CONNECTED = re.compile(rb"HTTP/1\.[01] 200 [^\r]*\r\n(?:[^\r]+\r\n)*\r\n")
 _TIMEOUT_S = 20.0
 
@@ -85,7 +85,7 @@ def is_connected(answer: bytes) -> bool:
 @functools.cache
 def content(path: str) -> bytes:
     """Return what the origin has at one of the paths but ``BIG``."""
-    sizes = {SMALL: SMALL_BYTES, MEDIUM: MEDIUM_BYTES, CHECKED: CHECKED_BYTES}
+    sizes = {SMALL: SMALL_BYTES, MEDIUM: MEDIUM_BYTES, LARGE: LARGE_BYTES, CHECKED: CHECKED_BYTES}
     return random.Random(path).randbytes(sizes[path])  # noqa: S311  content, no secret
 
 

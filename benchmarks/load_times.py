@@ -117,17 +117,18 @@ def in_a_tunnel(target: Target, turn: int = 0) -> float:
     """
     began = time.perf_counter()
     with target.tunnel(turn) as sock:
-        _exchange(sock, target.get_bytes(SMALL))
+        _exchange(sock, target.get_bytes(SMALL), SMALL)
         return time.perf_counter() - began
 
 
 class Kept:
-    """A connection for one GET after the other, opened anew where the other side does not keep it."""
+    """A connection, or a tunnel, for one GET after the other, opened anew where nobody keeps it."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._request = target.get_bytes(target.url(SMALL), is_kept=True)
-        self._sock = target.connection()
+    def __init__(self, target: Target, path: str = SMALL, *, is_tunnel: bool = False) -> None:
+        self._open = target.tunnel if is_tunnel else target.connection
+        self._path = path
+        self._request = target.get_bytes(path if is_tunnel else target.url(path), is_kept=True)
+        self._sock = self._open()
 
     def get(self) -> float:
         """Return the seconds that a GET takes.
@@ -137,11 +138,11 @@ class Kept:
         """
         began = time.perf_counter()
         try:
-            _exchange(self._sock, self._request)
+            _exchange(self._sock, self._request, self._path)
         except (_Ended, ConnectionError):
             self.close()
-            self._sock = self._target.connection()
-            _exchange(self._sock, self._request)
+            self._sock = self._open()
+            _exchange(self._sock, self._request, self._path)
         return time.perf_counter() - began
 
     def close(self) -> None:
@@ -153,9 +154,9 @@ class _Ended(LoadError):
     """The connection ended before an answer: nothing says that a server keeps it."""
 
 
-def _exchange(sock: socket.socket, request: bytes) -> None:
+def _exchange(sock: socket.socket, request: bytes, path: str) -> None:
     """Send a request and read its answer."""
-    wanted, answer = content(SMALL), b""
+    wanted, answer = content(path), b""
     sock.sendall(request)
     while not answer.endswith(wanted):
         data = sock.recv(65536)

@@ -37,8 +37,8 @@ JOBGATE_TWO_WORKERS = (
     + _JOB.replace("ID", "bench-2").replace("PORT", "{second_port}")
 )
 
-SQUID = """\
-http_port 127.0.0.1:{port}
+#: All but where it listens and whom it may reach: the origin's ports and names.
+SQUID_COMMON = """\
 pid_filename {folder}/squid.pid
 coredump_dir {folder}
 access_log stdio:{folder}/access.log
@@ -49,14 +49,20 @@ cache_mem 8 MB
 pinger_enable off
 max_filedescriptors 16384
 shutdown_lifetime 0 seconds
-via on
-forwarded_for delete
-acl origin_port port {origin}
-acl origin_name dstdomain localhost
-http_access deny !origin_port
-http_access allow origin_name
+http_access deny !origin_ports
+http_access allow origin_names
 http_access deny all
 """
+SQUID = (
+    """\
+http_port 127.0.0.1:{port}
+via on
+forwarded_for delete
+acl origin_ports port {origin}
+acl origin_names dstdomain localhost
+"""
+    + SQUID_COMMON
+)
 
 TINYPROXY = """\
 Listen 127.0.0.1
@@ -72,6 +78,7 @@ Filter "{folder}/filter"
 FilterDefaultDeny Yes
 ViaProxyName "tinyproxy"
 """
+TINYPROXY_SYSLOG = TINYPROXY.replace('LogFile "{folder}/tinyproxy.log"', "Syslog On")
 TINYPROXY_FILTER = "^localhost$\n"
 
 #: A forward proxy as Envoy's documentation has it (dynamic_forward_proxy), its allowlist as virtual hosts.

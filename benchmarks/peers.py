@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import peer_configurations as configurations
@@ -36,6 +37,7 @@ class Peer:
         file: Name of the configuration.
         is_proxy: It speaks HTTP; otherwise whoever connects is joined to the origin.
         ports: How many it listens on, each for a job of its own.
+        beside: Command of a process that it needs beside it, from its folder; not counted.
     """
 
     name: str
@@ -48,11 +50,12 @@ class Peer:
     file: str = "configuration"
     is_proxy: bool = True
     ports: int = 1
+    beside: Callable[[Path], list[str]] | None = None
 
     @property
     def path(self) -> str | None:
         """Where the program is, ``None`` if it is missing."""
-        return shutil.which(self.program(), path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return find(self.program())
 
     def prepare(self, folder: Path, ports: Sequence[int], origin: int) -> list[str]:
         """Write the configuration and return the command."""
@@ -62,17 +65,22 @@ class Peer:
         file.write_text(self.configuration.format(**values))
         for name, text in self.files.items():
             (folder / name).write_text(text.format(**values))
-        _give_to_proxy_user(folder)
+        give_to_proxy_user(folder)
         return self.command(self.path or self.program(), file)
 
     def shown(self) -> str:
         """Write everything it is configured with, as one text."""
         more = "".join(f"--- {self.name}: {name}\n{text}" for name, text in self.files.items())
-        command = " ".join(self.command(Path(self.program()).name, Path("{folder}") / self.file))
+        command = shlex.join(self.command(Path(self.program()).name, Path("{folder}") / self.file))
         return f"--- {self.name}: {command}\n{self.configuration}{more}"
 
 
-def _give_to_proxy_user(folder: Path) -> None:
+def find(program: str) -> str | None:
+    """Return where a program is, ``None`` if it is missing; servers are not on every user's PATH."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def give_to_proxy_user(folder: Path) -> None:
     """Let Squid, which leaves root's identity, write its logs."""
     if os.geteuid() == 0:
         try:
@@ -112,6 +120,22 @@ def _tinyproxy(name: str, configuration: str) -> Peer:
     )
 
 
+def _with_own_dev(folder: Path, command: list[str]) -> list[str]:
+    """Return what runs a command that sees nothing in ``/dev`` but the socket of a logger."""
+    own = [] if os.geteuid() == 0 else ["--map-root-user"]
+    mounted = 'mkdir -p "$0" && mount --bind "$0" /dev && exec "$@"'
+    return ["unshare", *own, "--mount", "sh", "-c", mounted, str(folder / "dev"), *command]
+
+
+def _receiver(folder: Path) -> list[str]:
+    return [
+        sys.executable,
+        str(_HERE / "syslog_receiver.py"),
+        str(folder / "dev/log"),
+        str(folder / "syslog"),
+    ]
+
+
 GATE = _gate("jobgate", configurations.JOBGATE, 1)
 TWO_WORKERS = _gate("jobgate, 2 workers", configurations.JOBGATE_TWO_WORKERS, 2)
 SQUID = Peer(
@@ -121,8 +145,14 @@ SQUID = Peer(
     lambda program, file: [program, "-N", "-f", str(file)],
     lambda program: [program, "-v"],
 )
+# Its log is flushed to the disk line by line, which costs more than all the rest. Two more ways: lines are
+# sent to the system's logger, as its packages have it where there is one; and none at all.
 TINYPROXY = _tinyproxy("tinyproxy", configurations.TINYPROXY)
-# Its log is flushed to the disk line by line, which costs more than all the rest: shown without, too.
+TINYPROXY_SYSLOG = replace(
+    _tinyproxy("tinyproxy, syslog", configurations.TINYPROXY_SYSLOG),
+    command=lambda program, file: _with_own_dev(file.parent, TINYPROXY.command(program, file)),
+    beside=_receiver,
+)
 TINYPROXY_SILENT = _tinyproxy(
     "tinyproxy, log off", configurations.TINYPROXY.replace("LogLevel Connect", "LogLevel Critical")
 )
@@ -170,7 +200,7 @@ ORIGIN = Peer(
 #: The origin itself is asked, without a proxy: what is left when there is none.
 DIRECT = "direct (nginx)"
 
-PEERS = [GATE, TWO_WORKERS, SQUID, TINYPROXY, TINYPROXY_SILENT, ENVOY, PROXY_PY, RELAY]
+PEERS = [GATE, TWO_WORKERS, SQUID, TINYPROXY, TINYPROXY_SYSLOG, TINYPROXY_SILENT, ENVOY, PROXY_PY, RELAY]
 
 
 def _words(file: Path) -> list[str]:

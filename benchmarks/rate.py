@@ -28,7 +28,8 @@ import peers
 import processes
 import rate_cost
 import rate_shape
-from rate_network import ADDRESSES, SHAPER, NetworkError, rate_network
+from namespaces import NetworkError
+from rate_network import ADDRESSES, SHAPER, rate_network
 from rate_peers import FIRST_PORT, GATE, PEERS, TLS_PORT, GateJob, gate_configuration, squid_configuration
 from rate_report import aims, cost_tables, shape_tables
 from rate_streams import ORIGIN_PORT

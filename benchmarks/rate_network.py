@@ -13,14 +13,12 @@ import ctypes
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parent.parent
-_TUN = _ROOT / "tests" / "support" / "tun.py"
+import namespaces
+from namespaces import NetworkError
 
 #: Addresses of RFC 5737, so that nothing could be reached by mistake.
 CLIENT, SHAPER = "192.0.2.1", "192.0.2.2"
@@ -33,10 +31,6 @@ _QUEUE_PACKETS = 20_000
 _NEW_NETWORK = 0x40000000  # linux/sched.h, CLONE_NEWNET
 
 
-class NetworkError(Exception):
-    """The namespaces cannot be made here; the text says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Network:
     """The namespaces' names."""
@@ -44,10 +38,6 @@ class Network:
     client: str
     shaper: str
     origin: str
-
-    def command(self, namespace: str, command: Sequence[str]) -> list[str]:
-        """Return what runs a command in a namespace; the process keeps its id."""
-        return ["ip", "netns", "exec", namespace, *command]
 
     @contextlib.contextmanager
     def inside(self, namespace: str) -> Iterator[None]:
@@ -63,12 +53,12 @@ class Network:
     def shaped(self, discipline: Sequence[str]) -> Iterator[None]:
         """Put a queueing discipline (``tc``) on both interfaces of the shaper."""
         for device in INTERFACES:
-            _run("tc", "-n", self.shaper, "qdisc", "add", "dev", device, "root", *discipline)
+            namespaces.run("tc", "-n", self.shaper, "qdisc", "add", "dev", device, "root", *discipline)
         try:
             yield
         finally:
             for device in INTERFACES:
-                _run("tc", "-n", self.shaper, "qdisc", "del", "dev", device, "root")
+                namespaces.run("tc", "-n", self.shaper, "qdisc", "del", "dev", device, "root")
 
 
 @contextlib.contextmanager
@@ -78,15 +68,14 @@ def rate_network() -> Iterator[Network]:
     Raises:
         NetworkError: This is not root, or a program or ``/dev/net/tun`` is missing.
     """
-    if os.geteuid() != 0:
-        raise NetworkError("needs root, for network namespaces")
-    if shutil.which("ip") is None or not Path("/dev/net/tun").exists():
-        raise NetworkError("needs ip (Debian: apt install iproute2) and /dev/net/tun")
+    namespaces.check_rights()
+    if shutil.which("ip") is None:
+        raise NetworkError("needs ip: on Debian, apt install iproute2")
     prefix = f"jobgate-rate-{os.getpid()}"
     network = Network(f"{prefix}-client", f"{prefix}-shaper", f"{prefix}-origin")
     with contextlib.ExitStack() as stack:
-        for namespace in (network.client, network.shaper, network.origin):
-            stack.enter_context(_namespace(namespace))
+        for name in (network.client, network.shaper, network.origin):
+            stack.enter_context(namespaces.made(name))
         _veth(network, "inside", SHAPER, network.client, CLIENT)
         _veth(network, "outside", f"{_OUTSIDE}1", network.origin, ADDRESSES[ORIGINS[0]])
         stack.enter_context(_longer_ways(network))
@@ -101,51 +90,24 @@ def _enter(path: Path) -> None:
             raise OSError(ctypes.get_errno(), f"cannot enter {path}")
 
 
-@contextlib.contextmanager
-def _namespace(name: str) -> Iterator[None]:
-    _run("ip", "netns", "add", name)
-    try:
-        _run("ip", "-n", name, "link", "set", "lo", "up")
-        yield
-    finally:
-        _run("ip", "netns", "del", name)
-
-
 def _veth(network: Network, device: str, address: str, peer: str, peer_address: str) -> None:
-    _run("ip", "-n", network.shaper, "link", "add", device, "type", "veth", "peer", "eth0", "netns", peer)
-    _raise(network.shaper, device, address)
-    _raise(peer, "eth0", peer_address)
-
-
-def _raise(namespace: str, device: str, address: str) -> None:
-    _run("ip", "-n", namespace, "address", "add", f"{address}/30", "dev", device)
-    _run("ip", "-n", namespace, "link", "set", device, "up")
+    pair = ("link", "add", device, "type", "veth", "peer", "eth0", "netns", peer)
+    namespaces.run("ip", "-n", network.shaper, *pair)
+    namespaces.raise_device(network.shaper, device, address)
+    namespaces.raise_device(peer, "eth0", peer_address)
 
 
 @contextlib.contextmanager
 def _longer_ways(network: Network) -> Iterator[None]:
     """Start the process between the TUN devices, and put each device where it belongs."""
     ways = [(rtt_ms, name) for rtt_ms, name in ORIGINS.items() if rtt_ms]
-    links = [
+    described = [
         json.dumps({"ends": [f"near{ms}", f"far{ms}"], "delay_s": ms / 2000, "queue_packets": _QUEUE_PACKETS})
         for ms, _ in ways
     ]
-    command = network.command(network.shaper, [sys.executable, str(_TUN), *links])
-    # The end of its input ends it, so that it does not outlive this process.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise NetworkError("the process of the longer ways did not start")
+    with namespaces.links(network.shaper, described):
         for number, (rtt_ms, name) in enumerate(ways, 1):
-            _run("ip", "-n", network.shaper, "link", "set", f"far{rtt_ms}", "netns", network.origin)
-            _raise(network.shaper, f"near{rtt_ms}", f"{_OUTSIDE}{4 * number + 1}")
-            _raise(network.origin, f"far{rtt_ms}", ADDRESSES[name])
+            namespaces.run("ip", "-n", network.shaper, "link", "set", f"far{rtt_ms}", "netns", network.origin)
+            namespaces.raise_device(network.shaper, f"near{rtt_ms}", f"{_OUTSIDE}{4 * number + 1}")
+            namespaces.raise_device(network.origin, f"far{rtt_ms}", ADDRESSES[name])
         yield
-    finally:
-        process.communicate()
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise NetworkError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-import shutil
 import socket
 import sys
 import time
@@ -17,7 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import namespaces
 import processes
+from peer_configurations import SQUID_COMMON
+from peers import find, give_to_proxy_user
 from rate_network import ADDRESSES, SHAPER, Network
 from rate_streams import ORIGIN_PORT
 
@@ -54,25 +55,15 @@ rate_down = {rate:.0f}
 tls = "any"                          # the streams are bytes without meaning
 """
 
-SQUID = """\
+SQUID = (
+    """\
 http_port {address}:{port}
-pid_filename {folder}/squid.pid
-coredump_dir {folder}
 hosts_file {folder}/hosts
-access_log stdio:{folder}/access.log
-buffered_logs on
-cache_log {folder}/cache.log
-cache deny all
-cache_mem 8 MB
-pinger_enable off
-max_filedescriptors 16384
-shutdown_lifetime 0 seconds
 acl origin_ports port {origin} {tls}
 acl origin_names dstdomain {names}
-http_access deny !origin_ports
-http_access allow origin_names
-http_access deny all
 """
+    + SQUID_COMMON
+)
 #: One bucket for the whole job: class 1. Downloads; ``client_delay_pools`` is what Squid has besides.
 DELAY_POOLS = """\
 delay_pools 1
@@ -117,7 +108,7 @@ class Peer:
     @property
     def missing(self) -> list[str]:
         """Programs that are not installed."""
-        return [program for program in self.programs if _path(program) is None]
+        return [program for program in self.programs if find(program) is None]
 
 
 GATE = Peer("gate")
@@ -196,13 +187,13 @@ def shaping(
     else:
         file.write_text(squid_configuration(peer, folder, SHAPER))
         (folder / "hosts").write_text("".join(f"{where} {name}\n" for name, where in ADDRESSES.items()))
-        _give_to_proxy_user(folder)
-        command = [_path("squid") or "squid", "-N", "-f", str(file)]
+        give_to_proxy_user(folder)
+        command = [find("squid") or "squid", "-N", "-f", str(file)]
         environment = dict(os.environ)
     shaped = network.shaped(peer.discipline) if peer.discipline else contextlib.nullcontext()
     with (
         shaped,
-        processes.running(network.command(network.shaper, command), core, environment=environment),
+        processes.running(namespaces.inside(network.shaper, command), core, environment=environment),
     ):
         _until_accepting(network, max((job.port for job in jobs), default=FIRST_PORT), peer.name)
         yield
@@ -216,13 +207,3 @@ def _until_accepting(network: Network, port: int, name: str, timeout_s: float = 
                 return
         time.sleep(0.05)
     raise PeerError(f"{name} does not listen on port {port}")
-
-
-def _path(program: str) -> str | None:
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-
-
-def _give_to_proxy_user(folder: Path) -> None:
-    """Let Squid, which leaves root's identity, write its logs."""
-    with contextlib.suppress(KeyError):
-        os.chown(folder, pwd.getpwnam("proxy").pw_uid, pwd.getpwnam("proxy").pw_gid)

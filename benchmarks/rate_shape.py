@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
+import namespaces
 import processes
 import trustme
 from rate_cases import COMMON, DRAWN, GATE_CASES, Case
@@ -216,14 +217,14 @@ class Bench:
                 loaded.extend(_printed(client))
                 return measured
 
-        with processes.running(self._network.command(self._network.origin, origin), self._cores[1]):
+        with processes.running(namespaces.inside(self._network.origin, origin), self._cores[1]):
             self._run(peer, [GateJob("job", FIRST_PORT)], run)
         return Delay(unloaded, loaded, effort.deadline_s)
 
     def _client(self, plan: Plan) -> subprocess.Popen[str]:
         proxy = (SHAPER, str(FIRST_PORT), _NAME, str(TLS_PORT), str(self._authority))
         command = [sys.executable, str(_SMALL), "client", *proxy, *plan.arguments()]
-        inside = self._network.command(self._network.client, command)
+        inside = namespaces.inside(self._network.client, command)
         return subprocess.Popen(inside, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import peer_programs
 import processes
@@ -33,6 +34,7 @@ from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, has
 from run_measures import FULL, QUICK, Effort, Round, Sample, origin
 from run_report import Result, machine, report
 
+_ROOT = Path(__file__).resolve().parent.parent
 _BEGIN, _END = "<!-- result of run.py -->", "<!-- end of result -->"
 _STARTS = 15
 
@@ -82,10 +84,22 @@ def _measured(bench: Round, peer: Peer, folder: Path, result: Result) -> list[Sa
         return []
 
 
+def link(file: Path, plot: Path) -> str:
+    """Write how a report names its plot.
+
+    Raises:
+        ValueError: Only one of them is in this checkout: no link would hold elsewhere.
+    """
+    file, plot = file.resolve(), plot.resolve()
+    if file.is_relative_to(_ROOT) != plot.is_relative_to(_ROOT):
+        raise ValueError(f"{file} cannot link to {plot}: put both into {_ROOT}, or none")
+    return quote(os.path.relpath(plot, file.parent))
+
+
 def write_markdown(file: Path, text: str, plot: Path | None) -> None:
     """Write a report, with a link to its plot; in a file that has a place for it, only there."""
     if plot:
-        text += f"\n\n![What the gate costs, beside the others]({os.path.relpath(plot, file.parent)})"
+        text += f"\n\n![What the gate costs, beside the others]({link(file, plot)})"
     before, begin, rest = (file.read_text() if file.exists() else "").partition(_BEGIN)
     _, end, after = rest.partition(_END)
     file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}" if end else text + "\n")
@@ -117,6 +131,14 @@ def main() -> int:
     if unknown := set(options.only or ()) - {peer.name for peer in PEERS}:
         print(f"run: no proxy is called {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
+    try:
+        if options.plot:
+            from run_plots import draw  # needs matplotlib
+        if options.markdown and options.plot:
+            link(options.markdown, options.plot)
+    except (ImportError, ValueError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
     if needed := [name for name, path in (("nginx", ORIGIN.path), ("wrk", shutil.which("wrk"))) if not path]:
         print(f"run: not installed, and needed: {', '.join(needed)}", file=sys.stderr)
         return 1
@@ -138,8 +160,6 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(described(result), indent=1, ensure_ascii=False))
     if options.plot:
-        from run_plots import draw
-
         draw(result.samples, options.plot)
     return 1 if set(result.missing) - failed_before else 0
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from peers import ENVOY, GATE, RELAY, SQUID, TINYPROXY, TINYPROXY_SILENT, TWO_WORKERS
+from peers import ENVOY, GATE, RELAY, SQUID, TINYPROXY, TINYPROXY_SILENT, TINYPROXY_SYSLOG, TWO_WORKERS
 from run_measures import IDLE_TUNNELS, RATE_PER_S, Sample
 from run_start import Start
 
@@ -68,6 +68,7 @@ def _beside(samples: Samples) -> Iterator[Budget]:
         ("CPU per GB", "cpu_s_per_gb", ENVOY, 0.5),
         ("CPU per GB", "cpu_s_per_gb", RELAY, 1.3),
         ("CPU per CONNECT", "connect_us", TINYPROXY, 1.0),
+        ("CPU per CONNECT", "connect_us", TINYPROXY_SYSLOG, 1.0),
         ("CPU per CONNECT", "connect_us", TINYPROXY_SILENT, 1.0),
         ("CPU per keep-alive GET of 1 kB", "get_us", ENVOY, 0.7),
         (f"p99 at {RATE_PER_S:.0f} CONNECT/s", "rate_p99_ms", SQUID, 1.0),

@@ -118,19 +118,20 @@ class Round:
         command = peer.prepare(folder, ports, self._origin.port)
         target = Target(ports, self._origin.port, is_proxy=peer.is_proxy)
         ready_s: list[float] = []
-        began = time.perf_counter()
-        for _ in range(self._effort.starts):
-            with self._running(peer, command, target, folder, ready_s):
-                pass
-        restarts_per_s = self._effort.starts / (time.perf_counter() - began)
-        with self._running(peer, command, target, folder, ready_s) as pid:
-            rss_idle = processes.rss_bytes(pid)
-            check(target)
-            rss_first = processes.rss_bytes(pid)
-            with load.idle_tunnels(target, IDLE_TUNNELS):
-                rss_tunnels = processes.rss_bytes(pid)
-            added = self._added(target)
-            loaded = self._loaded(target, pid)
+        with self._beside(peer, folder):
+            began = time.perf_counter()
+            for _ in range(self._effort.starts):
+                with self._running(peer, command, target, folder, ready_s):
+                    pass
+            restarts_per_s = self._effort.starts / (time.perf_counter() - began)
+            with self._running(peer, command, target, folder, ready_s) as pid:
+                rss_idle = processes.rss_bytes(pid)
+                check(target)
+                rss_first = processes.rss_bytes(pid)
+                with load.idle_tunnels(target, IDLE_TUNNELS):
+                    rss_tunnels = processes.rss_bytes(pid)
+                added = self._added(target)
+                loaded = self._loaded(target, pid)
         return replace(
             loaded,
             added_connect_us=added[0],
@@ -141,6 +142,11 @@ class Round:
             ready_ms=statistics.median(ready_s) * 1e3,
             restarts_per_s=restarts_per_s,
         )
+
+    def _beside(self, peer: Peer, folder: Path) -> contextlib.AbstractContextManager[object]:
+        if peer.beside is None:
+            return contextlib.nullcontext()
+        return processes.running(peer.beside(folder), self._cores[1])
 
     @contextlib.contextmanager
     def _running(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import ENVOY, GATE, PROXY_PY, SQUID, TINYPROXY, TINYPROXY_SILENT, Peer
+from peers import ENVOY, GATE, PROXY_PY, SQUID, TINYPROXY, TINYPROXY_SILENT, TINYPROXY_SYSLOG, Peer
 from run_budgets import Budget, budgets, median
 from run_measures import IDLE_TUNNELS, RATE_PER_S, Sample
 from run_start import LIBRARIES, Start
@@ -37,7 +37,7 @@ FIGURES = {
     "restarts_per_s": "restarts/s",
 }
 _MORE_IS_BETTER = "_per_s"
-_RIVALS = (SQUID, TINYPROXY, TINYPROXY_SILENT, ENVOY, PROXY_PY)
+_RIVALS = (SQUID, TINYPROXY, TINYPROXY_SYSLOG, TINYPROXY_SILENT, ENVOY, PROXY_PY)
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ def machine(peers: Iterable[Peer] = ()) -> dict[str, str]:
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
-    described = {"cpu": model, "cores": str(os.cpu_count()), "kernel": platform.release()}
+    described = {"cpu": model, "cores": str(os.cpu_count()), "kernel": _number(platform.release())}
     described["python"] = platform.python_version()
     described["load average at the start"] = f"{os.getloadavg()[0]:.1f}"
     for peer in peers:
@@ -81,7 +81,12 @@ def machine(peers: Iterable[Peer] = ()) -> dict[str, str]:
 def _version(peer: Peer, path: str) -> str:
     """Return the number alone; Envoy's stands between a hash and what it was built as."""
     done = subprocess.run(peer.version(path), capture_output=True, text=True, env=peer.environment, cwd="/")
-    found = re.search(r"\b\d+(\.\d+)+\b", done.stdout + done.stderr)
+    return _number(done.stdout + done.stderr)
+
+
+def _number(text: str) -> str:
+    """Return the version in a text; a kernel's says behind it whose machine it was built for."""
+    found = re.search(r"\b\d+(\.\d+)+\b", text)
     return found[0] if found else "of unknown version"
 
 

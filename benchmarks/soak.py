@@ -47,7 +47,7 @@ def main() -> int:
     if not 1 <= options.minutes <= 10_000:
         parser.error("MINUTES is a number from 1 to 10000")
     sys.path[1:1] = [str(_ROOT / "src"), str(_ROOT / "tests")]  # the fake name server and the links are there
-    from faulty_network import NetworkError
+    from namespaces import NetworkError
     from soak_run import Plan, run
 
     try:

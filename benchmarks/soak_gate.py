@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import namespaces
 from faulty_network import Network
 from soak_policy import Policy
 
@@ -92,7 +93,7 @@ class Gate:
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.stderr.open("ab") as stderr:
             process = subprocess.Popen(
-                self._network.command(self._network.gate, [*command, str(self.folder / CONFIGURATION)]),
+                namespaces.inside(self._network.gate, [*command, str(self.folder / CONFIGURATION)]),
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,

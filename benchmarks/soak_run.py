@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import namespaces
 import soak_load
 import soak_origin
 from faulty_network import ORIGIN, Network, faulty_network
@@ -62,10 +63,10 @@ class Helper:
 
 
 @contextlib.contextmanager
-def helper(network: Network, namespace: str, arguments: Sequence[str]) -> Iterator[Helper]:
+def helper(namespace: str, arguments: Sequence[str]) -> Iterator[Helper]:
     """Run a Python program in a namespace while the context is entered."""
     process = subprocess.Popen(
-        network.command(namespace, [sys.executable, *arguments]),
+        namespaces.inside(namespace, [sys.executable, *arguments]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -203,7 +204,7 @@ def run(plan: Plan) -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobgate-soak-")))
         network = stack.enter_context(faulty_network())
-        origin = stack.enter_context(helper(network, network.origin, [soak_origin.__file__, ORIGIN]))
+        origin = stack.enter_context(helper(network.origin, [soak_origin.__file__, ORIGIN]))
         if origin.next_line(20.0) != "ready":
             raise RuntimeError("the origin did not start")
         gate = stack.enter_context(running_gate(network, folder))
@@ -226,7 +227,7 @@ def _soak(network: Network, gate: Gate, plan: Plan) -> Result:
     tally: dict[str, Tally] = {}
     exit_code: int | None = None
     jobs = json.dumps([(job.name, job.address, job.port) for job in (*JOBS, EXTRA)])
-    with helper(network, network.client, [soak_load.__file__, str(seconds), jobs]) as load:
+    with helper(network.client, [soak_load.__file__, str(seconds), jobs]) as load:
         if soak.watch(load, seconds):
             soak.change_back()
             kept = soak.until_idle(held)

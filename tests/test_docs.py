@@ -65,6 +65,33 @@ def test_every_link_and_test_file_of_a_page_exists(page: Path) -> None:
     assert sorted(str(path) for path in files if not path.exists()) == []
 
 
+def anchors_of(text: str) -> set[str]:
+    """What headings of a page are linked to as."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_anchors(page: Path) -> list[str]:
+    """Links of a page to headings that are not there."""
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    return [
+        f"{target}#{anchor}"
+        for target, anchor in links
+        if anchor not in anchors_of((page.parent / target if target else page).read_text())
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_heading_that_a_page_links_to_exists(page: Path) -> None:
+    assert dead_anchors(page) == []
+
+
+def test_dead_anchor_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("## A `b`, c\n```\n# d\n```\n[1](#a-b-c) [2](page.md#d)")
+    assert dead_anchors(page) == ["page.md#d"]
+
+
 def test_threat_model_names_tests() -> None:
     assert len(named_tests((ROOT / "docs/threat-model.md").read_text())) > 30
 

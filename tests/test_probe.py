@@ -9,7 +9,9 @@ import pytest
 
 from jobgate import probe as module
 from jobgate.probe import PROBE, connect, judge, main, probe
+from support.docker_engine import ROOT
 from support.gate_probe import DRAINING, HEALTHY, one_answer, tcp_listener
+from support.netns import namespace, needs_namespaces
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,25 @@ def test_probe_of_a_unix_listener(tmp_path: Path) -> None:
     listener.listen()
     with one_answer(listener, lambda sock: sock.sendall(HEALTHY)):
         assert probe(f"unix:{tmp_path}/gate", 5.0) == ""
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("address", "source"), [("192.0.2.1", "127.0.0.1"), ("2001:db8:0::1", "::1")], ids=["IPv4", "IPv6"]
+)
+def test_gate_on_any_address_of_this_machine_is_asked_from_loopback(address: str, source: str) -> None:
+    program = f"""
+import socket
+from jobgate.probe import connect
+family = socket.AF_INET6 if ":" in "{address}" else socket.AF_INET
+with socket.create_server(("{address}", 3128), family=family) as listener:
+    with connect("[{address}]:3128", 5):
+        print(listener.accept()[1][0])
+"""
+    with namespace() as inside:
+        inside.run("ip", "address", "add", address, "dev", "lo")
+        shown = inside.run("env", f"PYTHONPATH={ROOT}/src", sys.executable, "-c", program)
+    assert shown.strip() == source
 
 
 def test_silence_is_unhealthy() -> None:

@@ -15,10 +15,9 @@ from click.testing import CliRunner
 
 from jobgate.cli.top import SORTS, command
 from jobgate.cli.top_model import SORTS as MODEL_SORTS
+from support.played_api import Shape, job
 from support.serve import ENVIRONMENT
 from support.web_thread import served
-
-Answer = dict[str, object]
 
 
 class Gateway:
@@ -45,7 +44,7 @@ class Gateway:
         row = {"authority": "evil.test:443", "reason": "not-listed", "kind": "connect", "count": 7}
         return web.json_response(
             {
-                "live": self._live(0),
+                "live": job("any")["live"],
                 "decisions": {},
                 "reached": [],
                 "refused": [{**row, "proposals": []}],
@@ -54,23 +53,9 @@ class Gateway:
             }
         )
 
-    def _job(self, id: str, bytes_per_look: int) -> Answer:
-        return {
-            "id": id,
-            "origin": "api",
-            "state": "active",
-            "problem": None,
-            "listen": None,
-            "created_at": "2026-11-20T13:25:07.123Z",
-            "has_token": False,
-            "settings": {},
-            "live": self._live(bytes_per_look * self.looks),
-        }
-
-    def _live(self, bytes_down: int) -> Answer:
-        counts = dict.fromkeys(("bytes_up", "waiting_up", "waiting_down"), 0)
-        waits = {"wait_up_s": 0.0, "wait_down_s": 0.0, "rate_up": None, "rate_down": 1_250_000.0}
-        return {"connections": 3, "requests": 9, "refused": 2, "bytes_down": bytes_down, **counts, **waits}
+    def _job(self, id: str, bytes_per_look: int) -> Shape:
+        live = {"connections": 3, "requests": 9, "refused": 2, "bytes_down": bytes_per_look * self.looks}
+        return job(id, live=live | {"rate_up": None, "rate_down": 1_250_000.0})
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,12 +26,11 @@ from support.bacalhau_executor import (
     leftovers,
     run_job,
 )
-from support.docker_engine import BASE_IMAGE, ROOT, Engine, EngineError, build_image, engine, run
+from support.docker_engine import BASE_IMAGE, NAME_SERVER, ROOT, Engine, engine_or_skip, run
 from support.netns import namespace
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-NAME_SERVER = "198.18.0.53"
 PUBLIC, HOST = "93.184.215.14", "172.17.0.1"
 DATA = ROOT / "tests/data/bacalhau"
 PAGE = ROOT / "docs/bacalhau.md"
@@ -47,16 +45,9 @@ SQUID_TEXT = "ERROR: The requested URL could not be retrieved"
 
 @pytest.fixture(scope="module")
 def docker() -> Iterator[Engine]:
-    try:
-        with (
-            TemporaryDirectory(prefix="jobgate-engine-") as folder,
-            engine(Path(folder), NAME_SERVER) as started,
-        ):
-            build_image(started, "jobgate")
-            started.docker("tag", "jobgate", GATEWAY_IMAGE)
-            yield started
-    except EngineError as error:
-        pytest.skip(f"no Docker engine can start here: {error}")
+    with engine_or_skip("jobgate") as started:
+        started.docker("tag", "jobgate", GATEWAY_IMAGE)
+        yield started
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.wait import wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-PEERS = ("jobgate", "Squid", "tinyproxy", "Envoy", "proxy.py", "splice relay", "nginx")
+PEERS = ("jobgate", "Squid", "tinyproxy", "tinyproxy, syslog", "Envoy", "proxy.py", "splice relay", "nginx")
 
 
 def benchmark(
@@ -49,6 +52,31 @@ def test_run_refuses_a_proxy_that_it_does_not_know() -> None:
     done = benchmark("run.py", "--only", "nobody", "--no-install")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "run: no proxy is called nobody\n"
+
+
+@pytest.mark.parametrize(
+    ("library", "page", "plot", "said"),
+    [
+        ("", ROOT / "benchmarks/README.md", "plot.svg", "README.md cannot link to "),
+        ("", "page.md", ROOT / "docs/images/cost.svg", "page.md cannot link to "),
+        ("raise ImportError('no such library')", "page.md", "plot.svg", "no such library"),
+    ],
+    ids=["plot elsewhere", "report elsewhere", "no matplotlib"],
+)
+def test_run_says_at_once_what_it_could_not_write(
+    tmp_path: Path, library: str, page: str | Path, plot: str | Path, said: str
+) -> None:
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib/__init__.py").write_text(library)
+    for name in ("pyplot", "axes"):
+        (tmp_path / f"matplotlib/{name}.py").write_text("Axes = None")
+    files = ("--markdown", str(tmp_path / page), "--plot", str(tmp_path / plot))
+    done = benchmark(
+        "run.py", "--no-install", "--only", "jobgate", *files, environment={"PYTHONPATH": str(tmp_path)}
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert (done.stderr.startswith("run: "), done.stderr.count("\n")) == (True, 1)
 
 
 @pytest.mark.timeout(180)
@@ -89,6 +117,22 @@ def test_relay_joins_both_ways_and_passes_an_end_on() -> None:
             finally:
                 relay.kill()
         answering.join()
+
+
+def test_receiver_writes_what_is_logged_line_by_line() -> None:
+    with TemporaryDirectory(prefix="jobgate-log-") as name:  # the path of a socket is short
+        place, file = Path(name, "dev/log"), Path(name, "lines")
+        command = [sys.executable, str(BENCHMARKS / "syslog_receiver.py"), str(place), str(file)]
+        with subprocess.Popen(command) as receiver, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
+                wait_until(place.exists)
+                sock.connect(str(place))
+                for _ in range(10_000):
+                    sock.send(b"<14>tinyproxy[1]: Connect")
+                wait_until(lambda: file.stat().st_size > 100_000)
+            finally:
+                receiver.kill()
+        assert set(file.read_text().splitlines()[:1000]) == {"<14>tinyproxy[1]: Connect"}
 
 
 def exchanged(port: int, sent: bytes) -> bytes:

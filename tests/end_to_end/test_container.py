@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from support.docker_engine import BASE_IMAGE, ROOT, Engine, EngineError, build_image, engine, run
+from support.docker_engine import BASE_IMAGE, NAME_SERVER, ROOT, Engine, engine_or_skip, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 IMAGE = "jobgate-test"
 DATA = ROOT / "tests" / "data" / "container"
-NAME_SERVER = "198.18.0.53"
 GATE, GATE_OUTSIDE = "172.30.99.2", "172.30.98.2"
 LISTED, UNLISTED = "172.30.98.10", "172.30.98.11"
 HOST_ON_JOB_NETWORK, HOST_ON_EGRESS, HOST_ON_DEFAULT = "172.30.99.1", "172.30.98.1", "172.17.0.1"
@@ -28,16 +25,8 @@ Job = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def docker() -> Iterator[Engine]:
-    try:
-        # Not pytest's folder, which keeps the last runs: images are large.
-        with (
-            TemporaryDirectory(prefix="jobgate-engine-") as folder,
-            engine(Path(folder), NAME_SERVER) as started,
-        ):
-            build_image(started, IMAGE)
-            yield started
-    except EngineError as error:
-        pytest.skip(f"no Docker engine can start here: {error}")
+    with engine_or_skip(IMAGE) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from support.docker_engine import ROOT, EngineError
+from support.docker_engine import NAME_SERVER, ROOT
 from support.docker_page import Step, shape, steps_of
-from support.docker_world import NAME_SERVER, PYTHON_IMAGE, WEB, World, docker_world
+from support.docker_world import PYTHON_IMAGE, WEB, World, docker_world
 from support.wait import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -44,11 +44,8 @@ signal.pause()
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    try:
-        with docker_world() as started:
-            yield started
-    except EngineError as error:
-        pytest.skip(f"no Docker engine can start here: {error}")
+    with docker_world() as started:
+        yield started
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +165,12 @@ def test_variables_of_the_gate_beat_all_others(client: Client, tmp_path: Path) -
 def test_terminal_passes_through(client: Client) -> None:
     words = client.words("-it", PYTHON_IMAGE, "sh", "-c", "test -t 0 && test -t 1 && echo yes")
     command = " ".join(f"'{word}'" for word in words)
-    done = client.world.run("script", "--quiet", "--return", "--command", command, "/dev/null")
-    assert (done.returncode, "yes" in done.stdout) == (0, True), done.stdout
+    typed = ("script", "--quiet", "--return", "--command", command, "/dev/null")
+    # Kept open: at an end of the input Podman 4.3 may throw the output away, without jobgate, too.
+    with client.world.start(*typed, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        shown = process.stdout.read()
+    assert (process.returncode, "yes" in shown) == (0, True), shown
 
 
 def test_log_names_what_was_decided(client: Client, tmp_path: Path) -> None:
@@ -209,19 +210,21 @@ def test_next_run_removes_what_was_left(client: Client) -> None:
     with started(client) as process:
         assert len(client.containers()) == 2
         process.send_signal(signal.SIGSTOP)  # so that it starts no other remover
-        os.kill(remover_of(process.pid), signal.SIGKILL)
+        remover, folder = remover_of(process.pid)
+        os.kill(remover, signal.SIGKILL)
         process.kill()
         # The client goes on, and would remove the job at its end.
-        left = client.containers()
-        assert left
+        assert client.containers()
+        assert folder.exists()
         done = client.run(PYTHON_IMAGE, "true")
         assert done.returncode == 0, done.stderr
         assert client.containers() == []
+        assert not folder.exists()
         process.communicate(timeout=60)
 
 
-def remover_of(launcher: int) -> int:
-    """The shell that waits for the launcher's end."""
+def remover_of(launcher: int) -> tuple[int, Path]:
+    """The shell that waits for the launcher's end, and the folder that it would remove."""
     for task in Path("/proc").glob("[0-9]*"):
         try:
             words = (task / "cmdline").read_bytes().split(b"\0")
@@ -229,7 +232,7 @@ def remover_of(launcher: int) -> int:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if parent == launcher and b"jobgate-remover" in words:
-            return int(task.name)
+            return int(task.name), Path(os.fsdecode(words[-2]))
     raise AssertionError("there is no remover")
 
 

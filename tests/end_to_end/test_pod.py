@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from support.docker_engine import ADMIN_PATH, BASE_IMAGE, Engine, EngineError, build_image, engine
+from support.docker_engine import ADMIN_PATH, BASE_IMAGE, Engine, EngineError, engine_or_skip
 from support.kustomize import DEPLOY, Resource, environment, named, one
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 IMAGE, LOCKDOWN_IMAGE = "jobgate-test", "jobgate-lockdown-test"
-ORIGIN, NAME_SERVER = "172.30.97.10", "198.18.0.53"
+ORIGIN = "172.30.97.10"
 SPEC: Resource = one("sidecar", "Job")["spec"]["template"]["spec"]
 CONFIG = f'[node]\nallow_addresses = ["{ORIGIN}"]\n[dns.hosts]\n"www.example.com" = ["{ORIGIN}"]\n'
 FETCH = """
@@ -75,16 +75,9 @@ def build_lockdown(started: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def docker() -> Iterator[Engine]:
-    try:
-        with (
-            TemporaryDirectory(prefix="jobgate-engine-") as folder,
-            engine(Path(folder), NAME_SERVER) as started,
-        ):
-            build_image(started, IMAGE)
-            build_lockdown(started)
-            yield started
-    except EngineError as error:
-        pytest.skip(f"no Docker engine can start here: {error}")
+    with engine_or_skip(IMAGE) as started:
+        build_lockdown(started)
+        yield started
 
 
 @pytest.fixture(scope="module")

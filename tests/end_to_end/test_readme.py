@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from support.docker_engine import ADMIN_PATH, ROOT
-from support.docker_world import NAME_SERVER, NAMES, WEB
+from support.docker_engine import ADMIN_PATH, NAME_SERVER, ROOT
+from support.docker_world import NAMES, WEB
 from support.netns import namespace, needs_namespaces
 from support.pages import steps_of
 from support.serve import COMMAND, ENVIRONMENT

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -80,7 +80,8 @@ def on_terminal(identity: str, *job: str) -> Iterator[Terminal]:
         yield Terminal(keys, writer, process)
     finally:
         for pid in children(process.pid):  # the launcher would outlive its shell
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.kill()
         process.wait(DEADLINE_S)
         os.close(keys)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from jobgate.proxy.errors import ProxyError
 from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head
 from jobgate.proxy.headers import field_value, max_forwards, request_head_bytes
 from jobgate.proxy.target import parse_absolute
+from support.odd_http import WORKING_FIELDS
 
 LIMITS = HeadLimits(65536, 16384, 128)
 
@@ -197,26 +197,7 @@ def test_field_value_joins_lines_of_any_case() -> None:
     assert field_value([], b"accept") == b""
 
 
-FIELDS = st.lists(
-    st.sampled_from(
-        (
-            b"Connection: close, x-a",
-            b"Connection: upgrade",
-            b"Content-Length: 7",
-            b"Empty:",
-            b"Expect: 100-continue",
-            b"Transfer-Encoding: chunked",
-            b"Upgrade: websocket",
-            b"Via: 1.1 a",
-            b"X-A: 1",
-            b"X-B: \xff\t",
-        )
-    ),
-    max_size=6,
-)
-
-
-@given(FIELDS)
+@given(WORKING_FIELDS)
 def test_what_goes_on_parses_again_with_the_same_meaning(fields: list[bytes]) -> None:
     try:
         head = parse(*fields)

@@ -178,20 +178,17 @@ async def _port(client: Client, origins: Origins, *, kind: str) -> None:
 
 async def _tunnel(client: Client, origins: Origins, *, order: bytes, then: str) -> None:
     assert (await client.request(origins.tunnel, "CONNECT")).status == 200
-    if order:
-        await client.send(order)
-    if order == b"e":
-        await client.read_some()
-    if then == "reset":
-        return client.reset()
-    if then == "half-close":
-        client.half_close()
-    await client.read_to_end()
+    await _order_and_leave(client, order, then)
 
 
 async def _upgraded(client: Client, origins: Origins, *, order: bytes, then: str) -> None:
     assert (await client.request(absolute(origins.url("upgrade"), *_UPGRADE))).status == 101
-    await client.send(order)
+    await _order_and_leave(client, order, then)
+
+
+async def _order_and_leave(client: Client, order: bytes, then: str) -> None:
+    if order:
+        await client.send(order)
     if order == b"e":
         await client.read_some()
     if then == "reset":

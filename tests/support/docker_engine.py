@@ -11,13 +11,17 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from threading import Event, Thread
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BASE_IMAGE = "jobgate-test-base"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates,curl"
 TOOLS = ("dockerd", "docker", "docker-compose", "debootstrap", "iptables", "ip", "nsenter")
+#: What containers are told to ask.
+NAME_SERVER = "198.18.0.53"
 SECONDS_TO_START = 60
 ADMIN_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -116,8 +120,8 @@ class Engine:
 
 
 @contextmanager
-def engine(folder: Path, name_server: str) -> Iterator[Engine]:
-    """Start an engine that gives its containers this name server.
+def engine(folder: Path) -> Iterator[Engine]:
+    """Start an engine that gives its containers ``NAME_SERVER``.
 
     Raises:
         EngineError: A tool, a right or something of the kernel is missing.
@@ -130,11 +134,11 @@ def engine(folder: Path, name_server: str) -> Iterator[Engine]:
     try:
         started = Engine(folder, namespace)
         started.host("ip", "link", "set", "lo", "up")
-        started.host("ip", "address", "add", f"{name_server}/32", "dev", "lo")
+        started.host("ip", "address", "add", f"{NAME_SERVER}/32", "dev", "lo")
         daemon = [
             "dockerd",
             "--dns",
-            name_server,
+            NAME_SERVER,
             "--exec-opt",
             "native.cgroupdriver=cgroupfs",
         ]
@@ -145,6 +149,18 @@ def engine(folder: Path, name_server: str) -> Iterator[Engine]:
     finally:
         unmount_below(folder)
         run("ip", "netns", "delete", namespace)
+
+
+@contextmanager
+def engine_or_skip(image: str) -> Iterator[Engine]:
+    """Start an engine that has the project's image under this name; where none can start, skip the test."""
+    try:
+        # Not pytest's folder, which keeps the last runs: images are large.
+        with TemporaryDirectory(prefix="jobgate-engine-") as folder, engine(Path(folder)) as started:
+            build_image(started, image)
+            yield started
+    except EngineError as error:
+        pytest.skip(f"no Docker engine can start here: {error}")
 
 
 def unmount_below(folder: Path) -> None:

@@ -42,6 +42,15 @@ BAD_FIELDS = [
     b"X\xe9: a", b"Host: ok.test", b"Host: a b", b"X(A: b", b"X-A: \x7f", b"X-A: \x0b",
     b"Content-Length : 1", b"X A: b",
 ]  # fmt: skip
+#: Fields that heads are written with, and read with again.
+WORKING_FIELDS = st.lists(
+    st.sampled_from([
+        b"Connection: close, x-a", b"Connection: upgrade", b"Content-Length: 7", b"Empty:",
+        b"Expect: 100-continue", b"Transfer-Encoding: chunked", b"Upgrade: websocket", b"Via: 1.1 a",
+        b"X-A: 1", b"X-B: \xff\t",
+    ]),
+    max_size=6,
+)  # fmt: skip
 #: Framings that two parsers could read differently.
 BAD_FRAMINGS = [
     b"Content-Length: 3\r\nContent-Length: 3", b"Content-Length: 3\r\nTransfer-Encoding: chunked",

@@ -32,6 +32,7 @@ def job(id: str, **changes: object) -> Shape:
         "problem": None,
         "listen": "127.0.0.1:3128",
         "created_at": "2026-11-20T13:25:07.123Z",
+        "has_token": False,
         "settings": settings,
         "live": live,
     }

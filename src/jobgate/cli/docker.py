@@ -31,15 +31,13 @@ from .env import as_docker
 from .options import (
     JobOptions,
     config_option,
+    file_log_option,
     job_options,
-    load_settings,
-    log_option,
     loop_option,
     network_option,
-    settings_with_job,
     summary_option,
 )
-from .run import JOB_ID, alone, show_summary
+from .run import settings_of, show_summary
 
 if TYPE_CHECKING:
     from jobgate.launch.serving import Account  # imports the gate
@@ -67,7 +65,7 @@ def command() -> None:
 @job_options
 @config_option
 @summary_option
-@log_option
+@file_log_option
 @click.option(
     "--engine",
     metavar="CLIENT",
@@ -101,9 +99,7 @@ def run_command(
     What follows -- is what would follow `docker run`. Options that would undo the isolation
     are refused. The container is removed at the end, and the exit code is that of docker run.
     """
-    settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
-    if log == "-":
-        raise click.UsageError("--log: standard output belongs to the job: name a file")
+    settings = settings_of(options, config)
     try:
         exit_code, account = _run(settings, words, engine, gate_image, log=log, loop=loop)
     except LaunchError as error:

@@ -14,15 +14,12 @@ from .options import (
     JobOptions,
     Words,
     config_option,
-    load_settings,
-    log_option,
-    loop_option,
+    file_log_option,
     rate_options,
     rule_options,
-    settings_with_job,
     tls_option,
 )
-from .run import JOB_ID, alone, job_environment, run_behind_gate
+from .run import command_options, job_environment, run_behind_gate, settings_of
 
 
 @click.command(
@@ -47,12 +44,8 @@ from .run import JOB_ID, alone, job_environment, run_behind_gate
     help="Write the policy there, not to standard error.",
 )
 @config_option
-@log_option
-@click.option(
-    "--keep-run", is_flag=True, help="Leave /run, with the sockets of services, in sight of the job."
-)
-@loop_option
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD [ARG]...")
+@file_log_option
+@command_options
 def command(
     domains: tuple[str, ...],
     deny: tuple[str, ...],
@@ -74,11 +67,9 @@ def command(
     --suffix names are joined. It is printed as the keys of a [[job]] and as options for `run`, on
     standard error: standard output is CMD's.
     """
-    if log == "-":
-        raise click.UsageError("--log: standard output belongs to the job: name a file")
     parents = [_parent(text) for text in suffixes]
     options = JobOptions("http", domains, deny, rate, rate_up, rate_down, tls, report=True)
-    settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
+    settings = settings_of(options, config)
     plan = Plan(argv, job_environment(settings), proxy=True, keep_run=keep_run)
     try:
         exit_code, account = run_behind_gate(plan, settings, log=log, loop=loop)

@@ -63,9 +63,23 @@ def loop_option(command: Command) -> Command:
     )(command)
 
 
+_LOG_HELP = "Write the decision log (JSON lines) to PATH."
+
+
 def log_option(command: Command) -> Command:
     """``--log``."""
-    return click.option("--log", metavar="PATH", help="Write the decision log (JSON lines) to PATH.")(command)
+    return click.option("--log", metavar="PATH", help=_LOG_HELP)(command)
+
+
+def file_log_option(command: Command) -> Command:
+    """``--log`` of a command whose standard output is the job's."""
+    return click.option("--log", metavar="PATH", callback=_not_stdout, help=_LOG_HELP)(command)
+
+
+def _not_stdout(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    if path == "-":
+        raise click.UsageError("--log: standard output belongs to the job: name a file")
+    return path
 
 
 def rule_options(command: Command) -> Command:

@@ -20,11 +20,12 @@ from jobgate.launch.summary import render
 
 from .loading import load
 from .options import (
+    Command,
     JobOptions,
     config_option,
+    file_log_option,
     job_options,
     load_settings,
-    log_option,
     loop_option,
     network_option,
     settings_with_job,
@@ -41,6 +42,15 @@ ROOT_WARNING = (
 )
 
 
+def command_options(command: Command) -> Command:
+    """``--keep-run``, ``--loop``, and the job's own command."""
+    keep_run = click.option(
+        "--keep-run", is_flag=True, help="Leave /run, with the sockets of services, in sight of the job."
+    )
+    argv = click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD [ARG]...")
+    return keep_run(loop_option(argv(command)))
+
+
 @click.command(
     epilog="Example: jobgate run --domain .example.com -- curl https://www.example.com/",
     context_settings={"allow_interspersed_args": False},
@@ -49,12 +59,8 @@ ROOT_WARNING = (
 @job_options
 @config_option
 @summary_option
-@log_option
-@click.option(
-    "--keep-run", is_flag=True, help="Leave /run, with the sockets of services, in sight of the job."
-)
-@loop_option
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD [ARG]...")
+@file_log_option
+@command_options
 def command(
     options: JobOptions,
     config: str | None,
@@ -72,10 +78,8 @@ def command(
 
     run isolates the network: not files, not the home directory, not sockets outside /run.
     """
-    settings = alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
+    settings = settings_of(options, config)
     (job,) = settings.jobs
-    if log == "-":
-        raise click.UsageError("--log: standard output belongs to the job: name a file")
     try:
         if job.policy.network is Network.FULL:
             run_unconfined(Plan(argv, os.environ, proxy=False))
@@ -89,6 +93,11 @@ def command(
     if summary:
         show_summary(account)
     return exit_code
+
+
+def settings_of(options: JobOptions, config: str | None) -> Settings:
+    """What options and file say of a job that has a namespace to itself."""
+    return alone(settings_with_job(load_settings(config), options, job_id=JOB_ID))
 
 
 def alone(settings: Settings) -> Settings:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -34,13 +35,13 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     # Not pytest's own folder: its path may be longer than that of a socket can be.
-    with TemporaryDirectory(prefix="jobgate-") as name:
+    with tempfile.TemporaryDirectory(prefix="jobgate-") as name:
         yield Path(name)
 
 
 @pytest.fixture
 def run(client: FakeClient) -> Run:
-    return Run(client.path, "0a1b", str(Owner.this_process()))
+    return Run(client.path, secrets.token_hex(8), str(Owner.this_process()))
 
 
 def probing(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
@@ -168,8 +169,13 @@ with removed_at_the_end(Run({run.engine!r}, {run.id!r}, {run.owner!r})) as priva
     assert (link.is_symlink(), link.exists()) == (True, False)
 
 
-def test_sweep_removes_what_dead_launchers_left_and_nothing_else(run: Run, client: FakeClient) -> None:
+def test_sweep_removes_what_dead_launchers_left_and_nothing_else(
+    run: Run, client: FakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = Owner.this_process()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "jobgate-docker-0a1b"  # held by nobody
+    folder.mkdir()
     child = subprocess.Popen(["true"])
     child.wait()
     client.left_behind("dead", str(replace(here, pid=child.pid)))
@@ -178,6 +184,7 @@ def test_sweep_removes_what_dead_launchers_left_and_nothing_else(run: Run, clien
     client.left_behind("strange", "what is this")
     sweep(run.engine, here)
     assert client.containers == ["alive", "elsewhere", "strange"]
+    assert not folder.exists()
 
 
 def test_container_that_goes_away_during_the_sweep_is_no_error(run: Run, client: FakeClient) -> None:

@@ -1,4 +1,4 @@
-"""The engine, through its own client (edge): containers of dead launchers, the holder, the end."""
+"""The engine, through its own client (edge): what dead launchers left, the holder, the end."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from jobgate.launch.errors import LaunchError
 from jobgate.launch.namespaces import PROXY_ADDRESS, PROXY_PORT
 
 from .commands import OWNER_LABEL, RUN_LABEL, SOCKET, Run, is_podman, start_holder
+from .folder import private_folder, sweep_folders
 from .options import CommandLine
 from .owner import Owner
 from .profile import PLACES, ProfileError, close_vsock
@@ -80,11 +81,12 @@ def complaint(said: str, exit_code: int) -> str:
 
 
 def sweep(engine: str, owner: Owner) -> None:
-    """Remove the containers of launchers that are gone.
+    """Remove the containers and the folders of launchers that are gone.
 
     Raises:
         LaunchError: The engine does not answer.
     """
+    sweep_folders()
     found = ask(engine, "ps", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}").split()
     for container in found:
         label_of = f'{{{{index .Config.Labels "{OWNER_LABEL}"}}}}'
@@ -114,19 +116,19 @@ def removed_at_the_end(run: Run) -> Iterator[Path]:
     Yields:
         A folder for its files, which no other user can enter.
     """
-    private = Path(tempfile.mkdtemp(prefix="jobgate-"))
-    arguments = [run.engine, f"label={RUN_LABEL}={run.id}", " ".join(_at_once(run.engine)), str(private)]
-    remover = subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _REMOVER, "jobgate-remover", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield private
-    finally:
-        remover.communicate()
+    with private_folder(run.id) as private:
+        arguments = [run.engine, f"label={RUN_LABEL}={run.id}", " ".join(_at_once(run.engine)), str(private)]
+        remover = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _REMOVER, "jobgate-remover", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield private
+        finally:
+            remover.communicate()
 
 
 @contextmanager
