@@ -14,8 +14,9 @@ from .framing import Headers
 _FIELD = b"proxy-authorization"
 _LINE = b"\r\n%s:" % _FIELD
 # RFC 4648 §4, whole and padded. The longest job id and the longest token make 516 characters.
-_BASE64 = rb"(?:[A-Z0-9+/]{4}){0,256}(?:[A-Z0-9+/]{2}==|[A-Z0-9+/]{3}=)?"
-_BASIC = re.compile(rb"basic +(%s)" % _BASE64, re.IGNORECASE)
+_BASE64 = rb"(?:[A-Za-z0-9+/]{4}){0,256}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+# All of it without regard to case would take twice as long.
+_BASIC = re.compile(rb"(?i:basic) +(%s)" % _BASE64)
 
 
 class Credentials(NamedTuple):
