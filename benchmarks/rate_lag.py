@@ -35,7 +35,7 @@ def main() -> None:
         return loop
 
     uvloop.new_event_loop = sampled_loop
-    from jobgate.cli import main as jobgate  # takes the function above when it is imported
+    from jobgate.__main__ import main as jobgate  # takes the function above when it is called
 
     jobgate()
 

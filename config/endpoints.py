@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .host import Address, host_text, parse_address, parse_port
@@ -21,8 +20,7 @@ class Endpoint(NamedTuple):
         return f"{host_text(self.address)}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnixPath:
+class UnixPath(NamedTuple):
     """The path of a Unix-domain socket."""
 
     path: str

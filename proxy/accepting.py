@@ -48,7 +48,6 @@ class Reception:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], Job] = {}
-        self._connections: set[Connection] = set()
         self._strangers = Strangers()
         self._origins: dict[asyncio.Task[None], Origin] = {}  # of the strangers among the tasks
         self._empty = asyncio.Event()
@@ -60,6 +59,11 @@ class Reception:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def open(self) -> list[Connection]:
+        """Those that the loop has."""
+        return [connection for job in set(self._tasks.values()) for connection in job.open]
+
     def accepted(self, entrance: Entrance, sock: socket.socket, text: str) -> None:
         """Take an accepted socket in; over a cap it is heard and refused, far over it closed unheard.
 
@@ -68,25 +72,28 @@ class Reception:
             sock: Connected, non-blocking.
             text: The peer's address.
         """
+        gate = self._gate
         peer = Peer(text, _uid_behind(sock) if sock.family == socket.AF_UNIX else None)
         if not entrance.welcomes(peer):
             sock.close()
             self._log_unwelcome(peer)
             return
         job = entrance.anyones(peer)
-        if job is None and self._gate.takes(sock, peer):
+        if job is None and gate.takes(sock, peer):
             return
-        heard = self._gate.max_connections + spare(self._gate.max_connections)
-        if len(self._tasks) >= heard or not self._has_room(job, peer):
+        if len(self._tasks) >= gate.max_heard or not self._has_room(job, peer):
             sock.close()
             return
         refusal: Reason | None = None
         if job is not None and job.connections >= job.caps.connections:
             refusal = Reason.CONNECTIONS
-        elif len(self._tasks) >= self._gate.max_connections:
+        elif len(self._tasks) >= gate.max_connections:
             refusal = Reason.OVERLOADED
-        owner = self._gate.nobody if job is None else job
-        task = self._loop.create_task(self._serve(entrance, owner, sock, peer, refusal))
+        owner = gate.nobody if job is None else job
+        visit = Visit(entrance, peer, owner, gate.nobody, self._adopter, refusal)
+        connection = Connection(gate, visit, gate.wire(sock, owner.up), self._loop.time())
+        serving = connection.run() if job is not None else self._serve_here(connection, sock, peer)
+        task = connection.task = self._loop.create_task(serving)
         self._tasks[task] = owner
         owner.connections += 1
         if job is None:
@@ -100,12 +107,12 @@ class Reception:
 
     async def close(self, drain_s: float) -> None:
         """Let what runs end for so long, then cut it."""
-        for connection in list(self._connections):
+        for connection in self.open:
             connection.leave()
         if drain_s > 0 and self._tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), drain_s)
-        for connection in list(self._connections):
+        for connection in self.open:
             connection.cut()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
@@ -119,20 +126,10 @@ class Reception:
         each = self._gate.settings.limits.max_connections_per_job
         return self._strangers.enter(peer.origin, each=each, in_all=max(1, self._gate.max_connections // 2))
 
-    async def _serve(
-        self, entrance: Entrance, job: Job, sock: socket.socket, peer: Peer, refusal: Reason | None
-    ) -> None:
-        started = self._loop.time()
-        if job is self._gate.nobody and await self._gate.leads_on(sock, peer):
-            return
-        client = await self._gate.open_wire(sock, job.up)
-        visit = Visit(entrance, peer, job, self._gate.nobody, self._adopter, refusal)
-        connection = Connection(self._gate, visit, client, self._loop.time() - started)
-        self._connections.add(connection)
-        try:
+    async def _serve_here(self, connection: Connection, sock: socket.socket, peer: Peer) -> None:
+        """Serve a stranger, unless another process does."""
+        if not await self._gate.leads_on(sock, peer):
             await connection.run()
-        finally:
-            self._connections.discard(connection)
 
     def _adopt(self, job: Job) -> Reason | None:
         """Count the stranger's connection that this task serves with its job from now on.

@@ -44,9 +44,20 @@ class Carrier:
         up_lane: The connection's place among the job's uploads.
         down_lane: The same for downloads.
         is_judging: A tunnel has been promised, and waits for its ClientHello.
+        tunnel: It is allowed, and is all that is done from here on.
     """
 
-    __slots__ = ("_client", "_gate", "_job", "_rewriter", "_upstream", "down_lane", "is_judging", "up_lane")
+    __slots__ = (
+        "_client",
+        "_gate",
+        "_job",
+        "_rewriter",
+        "_upstream",
+        "down_lane",
+        "is_judging",
+        "tunnel",
+        "up_lane",
+    )
 
     def __init__(self, gate: Gate, job: Job, client: Wire) -> None:
         self._gate = gate
@@ -57,14 +68,18 @@ class Carrier:
         self.up_lane = job.up.lane()
         self.down_lane = job.down.lane()
         self.is_judging = False
+        self.tunnel: Tunnel | None = None
 
-    async def tunnel(self, request: RequestHead, target: Target, exchange: Exchange) -> Reason:
-        """Connect, answer CONNECT, and relay once the first bytes are allowed; say how it ended."""
+    async def connect(self, request: RequestHead, target: Target, exchange: Exchange) -> Reason | None:
+        """Connect, answer CONNECT, and have the ``tunnel`` ready once its first bytes are allowed.
+
+        Returns:
+            How it ended where there is none.
+        """
         job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._connect(target, exchange)
         exchange.status = 200
         self._client.write(CONNECTED)
-        request.headers.clear()  # of no use from here on, which may be for hours
         if job.policy.job.tls is Tls.REQUIRE:
             self.is_judging = True
             refused = await check_hello(
@@ -73,13 +88,14 @@ class Carrier:
             self.is_judging = False
             if refused is not None:
                 return refused
-        up = Relay(self._client, upstream, lane=self.up_lane)
-        down = Relay(upstream, self._client, lane=self.down_lane)
-        tunnel = Tunnel(up, down, idle_s=timeouts.tunnel_idle_s, half_closed_s=timeouts.half_closed_s)
-        try:
-            return await tunnel.run()
-        finally:
-            exchange.bytes_up, exchange.bytes_down = up.moved_bytes, down.moved_bytes
+        self.tunnel = Tunnel(
+            Relay(self._client, upstream, lane=self.up_lane),
+            Relay(upstream, self._client, lane=self.down_lane),
+            idle_s=timeouts.tunnel_idle_s,
+            half_closed_s=timeouts.half_closed_s,
+            alarms=self._gate.alarms,
+        )
+        return None
 
     async def forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
         """Send it over a kept connection of this job, or a new one; say whether another may follow."""
@@ -114,9 +130,11 @@ class Carrier:
             if error is not None:
                 sock.close()
                 raise error
-        self._upstream = await gate.open_wire(sock, job.down)
-        self._upstream.bound_unsent(job.up.send_buffer_bytes)
-        return self._upstream
+        upstream = gate.wire(sock, job.down)
+        await upstream.attach()
+        upstream.bound_unsent(job.up.send_buffer_bytes)
+        self._upstream = upstream
+        return upstream
 
     async def _carry(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,13 +20,12 @@ from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
 from .decision import Kind, Target, is_plain_connect
-from .errors import ProxyError, Reason
+from .errors import DONE, DRAINED, ProxyError, Reason
 from .exchange import Exchange
 from .forward import Cut
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
-from .job import Job
 from .journal import Journal
 from .probes import is_probe
 from .replies import options_reply, own_page, refusal, reply, status_of
@@ -56,7 +56,10 @@ class Connection:
         gate: Shared services and settings.
         visit: Whose requests these are.
         client: The accepted connection.
-        waited_s: How long its first head was waited for already.
+        waited_since: Loop time since when its first head is waited for.
+
+    Attributes:
+        task: What runs it.
     """
 
     __slots__ = (
@@ -69,15 +72,17 @@ class Connection:
         "_job",
         "_outer",
         "_overruled",
-        "_task",
         "_visit",
+        "task",
     )
 
-    def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_s: float = 0.0) -> None:
+    def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_since: float = math.inf) -> None:
         self._gate = gate
         self._visit = visit
         self._client = client
-        self._heads = HeadReader(client, waited_s)
+        self._job = visit.job
+        self._carrier = Carrier(gate, visit.job, client)
+        self._heads = HeadReader(client, visit.job.connects, waited_since)
         self._exchange: Exchange | None = None  # under way
         #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
         self._inside: Authority | None = None
@@ -85,32 +90,34 @@ class Connection:
         self._outer: Exchange | None = None
         #: Why what is under way may not go on: the job's policy has changed, or its end has come.
         self._overruled: ProxyError | None = None
-        self._task = asyncio.current_task()
-        self._assign(visit.job)
-
-    def _assign(self, job: Job) -> None:
-        """Make it a connection of this job, whose policy, rates and end are its own from here on."""
-        self._job = job
-        self._carrier = Carrier(self._gate, job, self._client)
-        self._client.bound_unsent(job.down.send_buffer_bytes)
-        job.open.add(self)
+        self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
-        end = Reason.DRAINED
+        await self._client.attach()
+        self._join()
+        end = DRAINED
         try:
             while await self._serve_next():
                 if self._client.blocked or self._client.inbox or self._visit.flooding:
                     await self._taken()
-            await self._taken()
-            end = Reason.DONE
-            await self._client.linger()
+            tunnel = self._carrier.tunnel
+            if tunnel is not None:  # run here, where nothing of its request is kept, for hours
+                self._finish(await tunnel.run())
+            if tunnel is None or self._client.blocked:
+                await self._taken()
+            end = DONE
+            if tunnel is None:
+                await self._client.linger()
         except TimeoutError:
             end = Reason.IDLE
         except asyncio.CancelledError:
             if self._overruled is None:
                 raise
             end = self._cut_reason()
+        except Exception:  # a defect of ours
+            logger.exception("a connection of job %r failed", self._job.id)
+            end = Reason.INTERNAL
         finally:
             self._release(end)
 
@@ -121,8 +128,8 @@ class Connection:
 
     def cut(self) -> None:
         """End now."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def review(self) -> None:
         """Decide again about what is under way, and end it if it is refused now."""
@@ -157,15 +164,17 @@ class Connection:
             request = replace(request, keep_alive=False)
         if self._visit.look(request.headers if self._inside is None else None):
             self._job.open.discard(self)
-            self._assign(self._visit.job)
+            self._job = self._visit.job
+            self._carrier = Carrier(self._gate, self._job, self._client)
+            self._join()
             self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
         exchange = self._new_exchange(
             is_probe=self._inside is None and is_probe(request, self._visit.peer.text)
         )
         self._exchange = exchange
-        up, down = self._carrier.up_lane, self._carrier.down_lane
-        waited = up.waited_s, down.waited_s
-        end = Reason.DRAINED
+        exchange.wait_up_s -= self._carrier.up_lane.waited_s  # until ``_finish``
+        exchange.wait_down_s -= self._carrier.down_lane.waited_s
+        end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
         except ProxyError as error:
@@ -185,11 +194,8 @@ class Connection:
             else:  # the client has been told something else
                 go_on, end = self._cut(Reason.INTERNAL)
         finally:
-            self._exchange = None
-            exchange.wait_up_s = up.waited_s - waited[0]
-            exchange.wait_down_s = down.waited_s - waited[1]
-            if exchange is not self._outer:
-                exchange.finish(end)
+            if self._carrier.tunnel is None:
+                self._finish(end)
         return go_on
 
     async def _serve(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
@@ -203,7 +209,7 @@ class Connection:
         self._visit.admit(draining=self._gate.draining)
         if target.host == RESERVED_NAME:
             page = own_page(request, path, self._job.usage.denials)
-            return self._answer(page, request, exchange), Reason.DONE
+            return self._answer(page, request, exchange), DONE
         policy = self._job.policy
         decision = self._job.decider.decide(policy, target)  # by name, before any DNS query
         exchange.rule = decision.rule
@@ -212,12 +218,12 @@ class Connection:
                 raise refusal(decision, target)
             exchange.overlook(decision.reason)
         if is_plain_connect(policy, target):
-            return self._enter(target, exchange), Reason.DONE
-        if target.kind is Kind.CONNECT:
-            return False, await self._carrier.tunnel(request, target, exchange)
+            return self._enter(target, exchange), DONE
+        if request.method == b"CONNECT":
+            return False, await self._carrier.connect(request, target, exchange) or DONE
         if max_forwards(request) == 0:
-            return self._answer(options_reply, request, exchange), Reason.DONE
-        return await self._carrier.forward(request, target, path, exchange), Reason.DONE
+            return self._answer(options_reply, request, exchange), DONE
+        return await self._carrier.forward(request, target, path, exchange), DONE
 
     def _is_over(self) -> bool:
         """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
@@ -251,6 +257,11 @@ class Connection:
         self._inside, self._outer = Authority(target.host, target.port), exchange
         self._client.write(CONNECTED)
         return True
+
+    def _join(self) -> None:
+        """Be one of the job's connections: whatever changes for it changes for this one."""
+        self._client.bound_unsent(self._job.down.send_buffer_bytes)
+        self._job.open.add(self)
 
     # --- the ends ---------------------------------------------------------------------
 
@@ -300,10 +311,10 @@ class Connection:
 
     def _answerable(self, exchange: Exchange) -> ProxyError | None:
         """Take the refusal of an exchange that was overruled before it was answered; ``None``: it is cut."""
-        if exchange.status is not None or self._outer is not None or self._task is None:
+        if exchange.status is not None or self._outer is not None or self.task is None:
             return None
         overruled = self._overruled
-        if overruled is None or self._task.uncancel():  # the gate stops
+        if overruled is None or self.task.uncancel():  # the gate stops
             return None
         self._overruled = None
         return overruled
@@ -311,7 +322,7 @@ class Connection:
     def _cut_reason(self) -> Reason:
         """Say why what was cut was cut."""
         if self._overruled is None:
-            return Reason.DRAINED
+            return DRAINED
         return Reason.QUOTA if self._overruled.reason is Reason.QUOTA else Reason.REVOKED
 
     def _new_exchange(self, *, is_probe: bool = False) -> Exchange:
@@ -320,11 +331,25 @@ class Connection:
         usage, journal = (Usage(), Journal()) if is_probe else (job.usage, self._gate.journal)
         return Exchange(job.id, peer, usage, journal, time.monotonic)
 
+    def _finish(self, end: Reason) -> None:
+        """Complete the record of what was under way, unless plain HTTP inside goes on."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        carrier = self._carrier
+        exchange.wait_up_s += carrier.up_lane.waited_s
+        exchange.wait_down_s += carrier.down_lane.waited_s
+        if carrier.tunnel is not None:
+            exchange.bytes_up, exchange.bytes_down = carrier.tunnel.moved_bytes
+        if exchange is not self._outer:
+            exchange.finish(end)
+
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""
         self._job.open.discard(self)
+        self._finish(end)
         if self._outer is not None:
             self._outer.finish(end)
-        is_cut = end is not Reason.DONE
+        is_cut = end is not DONE
         self._carrier.let_go(reset=is_cut)
         self._client.abort(reset=is_cut)

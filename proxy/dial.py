@@ -11,7 +11,7 @@ import asyncio
 import errno
 import math
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
@@ -32,6 +32,7 @@ MAX_ATTEMPTS = 8
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
+Attempt = Callable[[Address], Coroutine[None, None, socket.socket]]
 
 
 class Dialer(Protocol):
@@ -67,7 +68,7 @@ _DETAILS = {
 }
 
 
-async def dial(
+def dial(
     addresses: Sequence[Address],
     port: int,
     *,
@@ -75,7 +76,7 @@ async def dial(
     receive_buffer_bytes: int | None,
     attempt_delay_s: float = ATTEMPT_DELAY_S,
     connect: Connect | None = None,
-) -> socket.socket:
+) -> Coroutine[None, None, socket.socket]:
     """Return a connected non-blocking TCP socket with ``TCP_NODELAY``; the caller owns it.
 
     The families take turns in the given order; the next address is tried when the
@@ -98,13 +99,18 @@ async def dial(
     Source: RFC 8305 §4, §5.
     """
     if len(addresses) == 1 and connect is None:  # the usual case: no race, and a deadline of its own
-        only = partial(connect_socket, timeout_s=timeout_s)
-        return await _Attempt(port, receive_buffer_bytes, only).open(addresses[0])
-    attempt = _Attempt(port, receive_buffer_bytes, connect or connect_socket)
+        return _open(addresses[0], port, receive_buffer_bytes, None, timeout_s)
+    attempt = partial(_open, port=port, receive_buffer_bytes=receive_buffer_bytes, connect=connect)
+    return _first(addresses, attempt, timeout_s, attempt_delay_s)
+
+
+async def _first(
+    addresses: Sequence[Address], attempt: Attempt, timeout_s: float, attempt_delay_s: float
+) -> socket.socket:
     try:
         async with asyncio.timeout(timeout_s):
             if len(addresses) == 1:
-                return await attempt.open(addresses[0])
+                return await attempt(addresses[0])
             return await _race(interleave(addresses), attempt, attempt_delay_s)
     except TimeoutError:
         raise _failure(Reason.CONNECT_TIMEOUT) from None
@@ -117,32 +123,33 @@ def interleave(addresses: Sequence[Address]) -> list[Address]:
     return [address for address in chain.from_iterable(zip_longest(first, second)) if address is not None]
 
 
-class _Attempt:
-    """Opens one socket to one address; what all attempts of a dial have in common."""
-
-    __slots__ = ("_connect", "_port", "_receive_buffer_bytes")
-
-    def __init__(self, port: int, receive_buffer_bytes: int | None, connect: Connect) -> None:
-        self._port = port
-        self._receive_buffer_bytes = receive_buffer_bytes
-        self._connect = connect
-
-    async def open(self, address: Address) -> socket.socket:
-        try:
-            sock = _tcp_socket(address, self._receive_buffer_bytes)
-        except OSError as error:
-            raise _failure(_reason_of(error)) from error
-        text = str(address)
-        try:
-            await self._connect(sock, (text, self._port))
-            _check_peer(sock, address, text)
-        except OSError as error:
-            sock.close()
-            raise _failure(_reason_of(error)) from error
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+async def _open(
+    address: Address,
+    port: int,
+    receive_buffer_bytes: int | None,
+    connect: Connect | None = None,
+    timeout_s: float = math.inf,
+) -> socket.socket:
+    """Open one socket to one address."""
+    try:
+        sock = _tcp_socket(address, receive_buffer_bytes)
+    except OSError as error:
+        raise _failure(_reason_of(error)) from error
+    text = str(address)
+    try:
+        if connect is None:
+            peer = await connect_socket(sock, (text, port), timeout_s=timeout_s)
+        else:
+            await connect(sock, (text, port))
+            peer = sock.getpeername()
+        _check_peer(sock, peer, address, text)
+    except OSError as error:
+        sock.close()
+        raise _failure(_reason_of(error)) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.socket:
@@ -158,29 +165,33 @@ def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.so
     return sock
 
 
-async def connect_socket(sock: socket.socket, address: SocketAddress, *, timeout_s: float = math.inf) -> None:
-    """Connect a non-blocking socket to a numeric address.
+async def connect_socket(
+    sock: socket.socket, address: SocketAddress, *, timeout_s: float = math.inf
+) -> SocketAddress:
+    """Connect a non-blocking socket to a numeric address; return what the kernel says it is connected to.
 
     Raises:
         OSError: Not connected, ``TimeoutError`` included; the caller closes the socket.
     """
     code = sock.connect_ex(address)
     if code in _IN_PROGRESS:
-        if _is_connected(sock):
-            return
+        if (peer := _peer(sock)) is not None:
+            return peer
         await _until_writable(sock, timeout_s)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, "connect failed")
+    connected: SocketAddress = sock.getpeername()
+    return connected
 
 
-def _is_connected(sock: socket.socket) -> bool:
+def _peer(sock: socket.socket) -> SocketAddress | None:
     """Look at once: inside one host the handshake is over before ``connect`` returns."""
     try:
-        sock.getpeername()
+        connected: SocketAddress = sock.getpeername()
     except OSError:
-        return False
-    return True
+        return None
+    return connected
 
 
 async def _until_writable(sock: socket.socket, timeout_s: float) -> None:
@@ -207,8 +218,7 @@ def _give_up(future: asyncio.Future[None]) -> None:
         future.set_exception(TimeoutError(errno.ETIMEDOUT, "no answer in time"))
 
 
-def _check_peer(sock: socket.socket, address: Address, text: str) -> None:
-    peer: tuple[str, int] = sock.getpeername()
+def _check_peer(sock: socket.socket, peer: SocketAddress, address: Address, text: str) -> None:
     if peer[0] != text and ip_address(peer[0]) != address:
         raise _failure(Reason.ADDRESS)
     if sock.getsockname() == peer:
@@ -216,7 +226,7 @@ def _check_peer(sock: socket.socket, address: Address, text: str) -> None:
         raise _failure(Reason.CONNECT_REFUSED)
 
 
-async def _race(queue: list[Address], attempt: _Attempt, delay_s: float) -> socket.socket:
+async def _race(queue: list[Address], attempt: Attempt, delay_s: float) -> socket.socket:
     queue.reverse()
     running: list[asyncio.Task[socket.socket]] = []  # in the order of their starts
     failures: list[ProxyError] = []
@@ -226,7 +236,7 @@ async def _race(queue: list[Address], attempt: _Attempt, delay_s: float) -> sock
                 if len(running) == MAX_ATTEMPTS:
                     _abandon([running.pop(0)])
                     failures.append(_failure(Reason.CONNECT_TIMEOUT))
-                running.append(asyncio.create_task(attempt.open(queue.pop()), name="jobgate-dial"))
+                running.append(asyncio.create_task(attempt(queue.pop()), name="jobgate-dial"))
             done, _ = await asyncio.wait(
                 running, timeout=delay_s if queue else None, return_when=asyncio.FIRST_COMPLETED
             )

@@ -130,7 +130,7 @@ class Direction:
 
     def lane(self) -> Lane:
         """Give a connection its place in the queue."""
-        return self._queue.lane()
+        return Lane(self._queue)
 
     def set_limits(self, rate: float, burst_bytes: int | None, max_bytes: int) -> None:
         """Change rate, burst and quota for live connections and new ones, at once."""

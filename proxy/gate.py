@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.total import NodeTotal
 
 from .accepting import Reception, effective_connections, spare
+from .alarms import own_alarms
 from .alone import Alone
 from .dial import Dialer, dial
 from .direction import Direction
@@ -89,7 +89,8 @@ class Gate(Alone):
         self.own = OwnEndpoints()
         self.reception = Reception(self)
         self._take(settings)
-        self._loop = asyncio.get_running_loop()
+        self.alarms = own_alarms()
+        self._loop = self.alarms.loop
         self._pacer = Pacer(time.monotonic, self._loop.call_at, shared_ticks=SHARED_TICKS)
         self._commons = Commons(
             memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),
@@ -280,9 +281,9 @@ class Gate(Alone):
         """Say whether an endpoint is one of the gate's own listeners, by whatever form of its address."""
         return self.own.leads_to(address, port)
 
-    def open_wire(self, sock: socket.socket, direction: Direction) -> Awaitable[Wire]:
-        """Wrap a connected socket that the given direction reads from."""
-        return Wire.open(sock, direction, self.settings.limits.max_head_bytes)
+    def wire(self, sock: socket.socket, direction: Direction) -> Wire:
+        """Wrap a connected socket that the given direction reads from; the loop does not have it yet."""
+        return Wire(sock, direction, self.settings.limits.max_head_bytes, self.alarms)
 
     def forget(self, job: Job) -> None:
         """Keep nothing of a job that was removed, once its last connection has gone."""
@@ -322,6 +323,7 @@ class Gate(Alone):
             self.via,
         )
         self.max_connections = effective_connections(limits.max_connections)
+        self.max_heard = self.max_connections + spare(self.max_connections)
         #: The way to origins, where it is not the direct one.
         self.upstream: UpstreamDialer | None = None
         if settings.upstream.proxy is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import Callable
 
 from jobgate.config.settings import TimeoutSettings
 
+from .connects import START, ConnectHeads
 from .errors import ProxyError, Reason
 from .head import HeadLimits, RequestHead, check_partial_request, find_head_end
 from .repeats import RequestHeads
@@ -21,19 +22,23 @@ class HeadReader:
 
     Args:
         client: Where they come from.
-        waited_s: How long the first one was waited for already.
+        connects: Of the job, where it is known whose they are.
+        waited_since: Loop time since when the first one is waited for, if that is not when it is read.
 
     Attributes:
         idle: Nothing of a request has come since the last one: nothing is lost by closing now.
     """
 
-    __slots__ = ("_client", "_heads", "_is_first", "_waited_s", "idle")
+    __slots__ = ("_client", "_connects", "_heads", "_is_first", "_waited_since", "idle")
 
-    def __init__(self, client: Wire, waited_s: float = 0.0) -> None:
+    def __init__(
+        self, client: Wire, connects: ConnectHeads | None = None, waited_since: float = math.inf
+    ) -> None:
         self._client = client
-        self._heads = RequestHeads()
+        self._connects = connects
+        self._heads: RequestHeads | None = None  # no tunnel needs one
         self._is_first = True
-        self._waited_s = waited_s
+        self._waited_since = waited_since
         self.idle = True
 
     async def read(
@@ -53,11 +58,14 @@ class HeadReader:
             ProxyError: It is no head, is too large, or takes too long.
         """
         client = self._client
-        now = asyncio.get_running_loop().time
+        now = client.loop.time
+        began = now()
         self.idle = not client.inbox
-        head_s = timeouts.head_s if not self._waited_s else max(LEAST_S, timeouts.head_s - self._waited_s)
-        deadline = now() + (head_s if self._is_first or not self.idle else timeouts.keepalive_s)
-        self._is_first, self._waited_s = False, 0.0
+        head_s = timeouts.head_s
+        if self._waited_since < began:
+            head_s = max(LEAST_S, head_s - (began - self._waited_since))
+        deadline = began + (head_s if self._is_first or not self.idle else timeouts.keepalive_s)
+        self._is_first, self._waited_since = False, math.inf
         scanned = 0
         while not client.inbox or (end := find_head_end(client.inbox, scanned)) < 0:
             if client.inbox:
@@ -74,4 +82,8 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + head_s
-        return self._heads.parse(client.take(end), limits)
+        raw = client.take(end)
+        if self._connects is not None and raw.startswith(START):
+            return self._connects.parse(raw, limits)
+        heads = self._heads = self._heads or RequestHeads()
+        return heads.parse(raw, limits)

@@ -6,7 +6,6 @@ in TLS or not at all, never in HTTP: the client was answered already.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from jobgate.config.host import Name
@@ -55,7 +54,9 @@ async def check_hello(
     Returns:
         ``None`` to go on, else how the tunnel ended.
     """
+    upstream.on_lost = lambda: client.abort(reset=True)  # wakes us
     hello = await _read(client, upstream, timeout_s)
+    upstream.on_lost = None
     if isinstance(hello, Hello):
         exchange.server_name, exchange.ech = hello.server_name, hello.ech
     end, is_reported = _judge(hello, target, job)
@@ -93,9 +94,8 @@ def _judge(hello: Hello | Reason, target: Target, job: Ruled) -> tuple[Reason | 
 
 async def _read(client: Wire, upstream: Wire, timeout_s: float) -> Hello | Reason:
     """Read until there is a hello or none can come any more."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    deadline = client.loop.time() + timeout_s
     reader = HelloReader()
-    upstream.on_lost = lambda: client.abort(reset=True)  # wakes us
     while True:
         if upstream.is_lost:
             return Reason.UPSTREAM_RESET

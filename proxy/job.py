@@ -17,6 +17,7 @@ from jobgate.ratelimit.pacer import Pacer
 from jobgate.ratelimit.requests import RequestLimiter
 from jobgate.ratelimit.total import NodeTotal
 
+from .connects import ConnectHeads
 from .decision import Decider, Kind, Target
 from .direction import Direction
 from .errors import Reason
@@ -24,6 +25,7 @@ from .lifetime import Clocks, Lifetime
 from .pool import IdleBudget, UpstreamPool
 from .review import refused_now
 from .usage import JobCounters, Usage
+from .vetting import Vetter
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -75,6 +77,8 @@ class Job:
     Attributes:
         restored: What it had used before this process.
         decider: Of its requests, by the policy of now.
+        vetter: Of the addresses that these lead to.
+        connects: Of their heads; ``None``: they may be anyone's.
         gone: Why no request is served any more: ``unknown-job`` (removed), ``expired``, ``quota``.
         generation: Counts the changes: what was decided before the last one is decided again.
         open: Its connections that have been wrapped.
@@ -114,6 +118,8 @@ class Job:
             )
         )
         self.decider = Decider()
+        self.vetter = Vetter()
+        self.connects: ConnectHeads | None = ConnectHeads()
         self.usage = Usage(requests=before.requests, refused_requests=before.refused)
         self.pool = UpstreamPool(node.timeouts.keepalive_s, commons.idle)
         self.requests = RequestLimiter(node.limits.requests_per_s_per_job)
@@ -228,4 +234,6 @@ class Job:
 def nobody(node: Settings, commons: Commons) -> Job:
     """Make the job of the connections that have not shown theirs yet: it has no id and no network."""
     accepting = replace(node, node=replace(node.node, networks=(Network.NONE,)))
-    return Job(JobSettings(""), accepting, commons, on_over=lambda _: None)
+    job = Job(JobSettings(""), accepting, commons, on_over=lambda _: None)
+    job.connects = None
+    return job

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from jobgate.config.host import Address
 
@@ -16,8 +15,7 @@ _IPV6_LINK_BITS = 64
 Origin: TypeAlias = Address | IPv6Network | int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Where a connection comes from.
 
     Attributes:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from jobgate.config.host import Address, Name
 
-from .addresses import vet
 from .dnsanswer import incomplete
 from .errors import ProxyError, Reason
 from .resolver import Resolution
@@ -35,7 +34,7 @@ async def reach(gate: Gate, job: Job, target: Target, exchange: Exchange) -> soc
     if not isinstance(name, Name):
         itself = Resolution((name,), queried=False)
         return await _dial(gate, job, target, _vetted(gate, job, target, itself, exchange), exchange)
-    found = await _resolve(gate, job, name, exchange)
+    found = gate.resolver.lookup(name) or await _resolve(gate, job, name, exchange)
     good = _vetted(gate, job, target, found, exchange)
     failure: ProxyError | None = None
     if good:
@@ -77,22 +76,20 @@ async def _dial(
     return sock
 
 
-def _vetted(gate: Gate, job: Job, target: Target, found: Resolution, exchange: Exchange) -> list[Address]:
+def _vetted(gate: Gate, job: Job, target: Target, found: Resolution, exchange: Exchange) -> Sequence[Address]:
     """Keep the addresses that may be dialled, of a complete answer at least one.
 
     Raises:
         ProxyError: ``address``, ``self``.
     """
-    dropped: list[Address] = []
-    good: list[Address] = []
-    own, policy = False, job.policy
-    for address in found.addresses:
-        is_own = gate.is_own(address, target.port)
-        own = own or is_own
-        pinned = policy.pins(target.host, address)
-        bad = is_own or vet(address, target.port, policy.node, pinned=pinned) is not None
-        (dropped if bad else good).append(address)
-    exchange.dropped = tuple(map(str, dropped))
+    addresses = found.addresses
+    good = job.vetter.good(job.policy, target, addresses)
+    own = [address for address in addresses if gate.is_own(address, target.port)]
+    if own:
+        good = tuple(address for address in good if address not in own)
+    exchange.dropped = (
+        () if len(good) == len(addresses) else tuple(str(each) for each in addresses if each not in good)
+    )
     if good or found.missing is not None:
         return good
     if own:
@@ -105,8 +102,6 @@ async def _resolve(
 ) -> Resolution:
     """Look the name up; a query that nobody else has asked for counts against the job's names per second."""
     resolver = gate.resolver
-    if not whole and (known := resolver.lookup(name)) is not None:
-        return known
     asked = resolver.cached(name, whole=whole) or (whole and resolver.pending(name))
     wait_s = 0.0 if asked else job.dns_names.take()
     if wait_s:

@@ -40,6 +40,9 @@ class End(Enum):
     INVALID = auto()  #: the source broke its framing
 
 
+EOF = End.EOF  # see errors.py
+
+
 class Relay:
     """One direction of a tunnel or of an exchange.
 
@@ -100,7 +103,7 @@ class Relay:
         """Pass on what the source has read already, then everything it reads."""
         self.source.reader = self
         self._held = memoryview(bytes(self.source.take_inbox())) if self.source.inbox else _NOTHING
-        self._source_end = End.EOF if self.source.at_eof else None
+        self._source_end = EOF if self.source.at_eof else None
         is_whole = self._framing is not None and self._framing.done
         if self._preface and (is_whole or not self._held):
             self._write(())
@@ -154,7 +157,7 @@ class Relay:
 
     def eof(self) -> None:
         """Note the end; it is passed on behind what is held."""
-        end = self._source_end = End.EOF
+        end = self._source_end = EOF
         if not self._held and not self.target.blocked and self.end is None:
             self._finish(end)
 
@@ -299,7 +302,7 @@ class Relay:
         self._lane.cancel()
         if self.source.reader is self:
             self.source.reader = None
-        if self.target.on_writable == self._go_on:
+        if self.target.on_writable is not None and self.target.on_writable == self._go_on:
             self.target.on_writable = None
         if self._framing is not None and end is End.COMPLETE:
             self.source.resume_reading()  # else nobody would notice a reset

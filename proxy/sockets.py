@@ -40,6 +40,7 @@ def accept(listener: socket.socket, kind: tuple[int, int, int]) -> tuple[StreamS
     """
     # What ``accept`` itself makes a socket of, which is not one of ours; not in typeshed.
     descriptor, peer = listener._accept()  # type: ignore[attr-defined]
-    sock = StreamSocket(*kind, fileno=descriptor)
+    family, type_, protocol = kind
+    sock = StreamSocket(family, type_, protocol, descriptor)
     sock.setblocking(False)
     return sock, peer

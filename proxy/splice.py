@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import socket
+import struct
 import termios
 import threading
 from array import array
@@ -24,6 +25,13 @@ PIPE_BYTES = 512 * 1024
 
 _AVAILABLE = hasattr(os, "splice")
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _AVAILABLE else 0
+#: A target may take a large segment more than it says, and tells that there is room again only behind bytes
+#: that it did not take. So this much more is offered, and at most this much is left over.
+BEYOND_ROOM_BYTES = 64 * 1024
+#: asm-generic/socket.h, Linux 4.12.
+_SO_MEMINFO = 55
+#: Its first numbers (linux/sock_diag.h, SK_MEMINFO_*), WMEM_ALLOC, SNDBUF and WMEM_QUEUED among them.
+_MEMINFO = struct.Struct("=6I")
 #: For a moment there are no descriptors or no memory.
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -59,6 +67,8 @@ class Splicer:
     def move(self, source: socket.socket, target: socket.socket, n: int) -> tuple[int, bytes]:
         """Take at most ``n`` bytes from the source, and give the target what it takes at once.
 
+        Not many more are taken than the target has room for, since what is left over is memory of ours.
+
         Args:
             source: Connected, non-blocking.
             target: Likewise; nothing waits to be written to it.
@@ -74,6 +84,7 @@ class Splicer:
         if pipe is None:
             return 0, b""
         try:
+            n = min(n, room_bytes(target) + BEYOND_ROOM_BYTES)
             self._held = taken = os.splice(source.fileno(), pipe[1], n, flags=_FLAGS)
         except BlockingIOError:
             return 0, b""
@@ -148,6 +159,17 @@ class Splicer:
     def _turn_off(self, error: OSError) -> None:
         self._is_off = True
         logger.warning("Bulk data is copied: splice(2) does not work here (%s).", error.strerror)
+
+
+def room_bytes(sock: socket.socket) -> int:
+    """Return how many bytes a connection takes now, about; 0 where the system does not say."""
+    try:
+        answer = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    _, _, alloc_bytes, limit_bytes, _, queued_bytes = _MEMINFO.unpack(answer)  # one of them counts what waits
+    room: int = limit_bytes - max(alloc_bytes, queued_bytes)
+    return max(0, room)
 
 
 class Own(threading.local):

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from .alarms import Alarm, own_alarms
-from .errors import Reason
-from .relay import End, Relay
+from .alarms import Alarm, Alarms, own_alarms
+from .errors import DONE, Reason
+from .relay import EOF, End, Relay
 
 
 class IdleWatch:
@@ -28,6 +28,7 @@ class IdleWatch:
         idle_s: How long a silence is meant now.
         on_idle: Called once.
         shortest_s: The shortest that will be meant; ``None``: this one.
+        alarms: Of the loop; ``None``: of the running one.
     """
 
     GRAIN = 0.25
@@ -40,21 +41,23 @@ class IdleWatch:
         idle_s: float,
         on_idle: Callable[[], None],
         shortest_s: float | None = None,
+        alarms: Alarms | None = None,
     ) -> None:
-        self._alarms = own_alarms()
+        self._alarms = own_alarms() if alarms is None else alarms
         self._relays = relays
         self._on_idle = on_idle
         self._look_s = self.GRAIN * (idle_s if shortest_s is None else min(idle_s, shortest_s))
-        now = self.restart(idle_s)
+        self._idle_s = idle_s
+        self._seen_bytes = 0  # by the first look
+        now = self._alarms.loop.time()
+        self._deadline = now + idle_s
         self._alarm: Alarm | None = self._alarms.at(now + self._look_s, self._check)
 
-    def restart(self, idle_s: float) -> float:
-        """Measure anew, for another length of silence; return the time of now."""
-        now = self._alarms.loop.time()
+    def restart(self, idle_s: float) -> None:
+        """Measure anew, for another length of silence."""
         self._idle_s = idle_s
         self._seen_bytes = self._moved_bytes()
-        self._deadline = now + idle_s
-        return now
+        self._deadline = self._alarms.loop.time() + idle_s
 
     def stop(self) -> None:
         """Forget the alarm."""
@@ -87,17 +90,21 @@ class Tunnel:
         down: Upstream to client.
         idle_s: Silence that ends the tunnel.
         half_closed_s: The same, once one direction has ended.
+        alarms: Of the loop; ``None``: of the running one.
     """
 
     # Thousands are open for hours: methods here where functions made for each tunnel took 1 kB more.
     __slots__ = ("_down", "_half_closed_s", "_over", "_up", "_watch")
 
-    def __init__(self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float) -> None:
+    def __init__(
+        self, up: Relay, down: Relay, *, idle_s: float, half_closed_s: float, alarms: Alarms | None = None
+    ) -> None:
+        alarms = own_alarms() if alarms is None else alarms
         self._up = up
         self._down = down
         self._half_closed_s = half_closed_s
-        self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s)
-        self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._watch = IdleWatch((up, down), idle_s, self._silent, half_closed_s, alarms)
+        self._over: asyncio.Future[Reason] = alarms.loop.create_future()
 
     async def run(self) -> Reason:
         """Relay until both directions have ended; close both wires.
@@ -108,8 +115,6 @@ class Tunnel:
         up, down = self._up, self._down
         client, upstream = up.source, down.source
         up.on_end = down.on_end = self._ended
-        client.on_lost = self._client_lost
-        upstream.on_lost = self._upstream_lost
         try:
             up.start()
             down.start()
@@ -120,13 +125,18 @@ class Tunnel:
             down.stop()
             up.on_end = down.on_end = None  # which hold us: nothing is left to collect
             del self._watch  # likewise
-        if reason is Reason.DONE:
+        if reason is DONE:
             client.close()
             upstream.close()
         else:
             client.abort(reset=True)
             upstream.abort(reset=True)
         return reason
+
+    @property
+    def moved_bytes(self) -> tuple[int, int]:
+        """What has gone up and down."""
+        return self._up.moved_bytes, self._down.moved_bytes
 
     def stop(self, reason: Reason) -> None:
         """End the tunnel now; both sides see a reset."""
@@ -143,13 +153,14 @@ class Tunnel:
         self.stop(Reason.UPSTREAM_RESET)
 
     def _ended(self, relay: Relay) -> None:
+        """Carry an end of file through, and hear of a reset behind it, which no relay reads any more."""
         other = self._down if relay is self._up else self._up
-        end_of_file = End.EOF
-        if relay.end is end_of_file:
-            relay.target.send_fin()
-            if other.end is end_of_file:
-                self.stop(Reason.DONE)
+        if relay.end is EOF:
+            if other.end is EOF:
+                self.stop(DONE)  # to close both wires sends this end, too
             elif other.end is None:
+                relay.target.send_fin()
+                relay.source.on_lost = self._client_lost if relay is self._up else self._upstream_lost
                 self._watch.restart(self._half_closed_s)
         elif relay.end is End.SOURCE_LOST:
             self.stop(Reason.CLIENT_RESET if relay is self._up else Reason.UPSTREAM_RESET)

@@ -17,9 +17,9 @@ import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import Protocol
 
-from .alarms import Alarm, own_alarms
+from .alarms import Alarm, Alarms, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
 
 #: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
@@ -60,6 +60,7 @@ class Wire(asyncio.BufferedProtocol):
         sock: Connected, non-blocking; owned by the wire from now on.
         source: Has the window that one read may fill, of the gate's scratch buffer.
         inbox_limit_bytes: Reading pauses when the inbox holds this much.
+        alarms: Of the loop that it is for; ``None``: of the running one.
     """
 
     __slots__ = (
@@ -71,7 +72,6 @@ class Wire(asyncio.BufferedProtocol):
         "_fin_wanted",
         "_inbox_limit_bytes",
         "_is_paused",
-        "_loop",
         "_source",
         "_transport",
         "_unsent_bytes",
@@ -83,6 +83,7 @@ class Wire(asyncio.BufferedProtocol):
         "is_answering",
         "is_lost",
         "is_narrow",
+        "loop",
         "on_lost",
         "on_writable",
         "reader",
@@ -91,7 +92,9 @@ class Wire(asyncio.BufferedProtocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> None:
+    def __init__(
+        self, sock: socket.socket, source: Window, inbox_limit_bytes: int, alarms: Alarms | None = None
+    ) -> None:
         self.sock = sock
         self.inbox = bytearray()
         self.reader: Reader | None = None
@@ -116,15 +119,19 @@ class Wire(asyncio.BufferedProtocol):
         #: Stays over many waits, each of which only moves the deadline on.
         self._alarm: Alarm | None = None
         self._alarm_at = math.inf
-        self._alarms = own_alarms()
-        self._loop = self._alarms.loop
+        self._alarms = alarms = own_alarms() if alarms is None else alarms
+        self.loop = alarms.loop
 
     @classmethod
     async def open(cls, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> Wire:
-        """Wrap a connected socket, of either leg: without TLS the loop makes no difference."""
+        """Wrap a connected socket and give it to the loop."""
         wire = cls(sock, source, inbox_limit_bytes)
-        await wire._loop.connect_accepted_socket(lambda: wire, sock)
+        await wire.attach()
         return wire
+
+    def attach(self) -> Awaitable[object]:
+        """Give the socket to the loop, of either leg: without TLS that makes no difference to it."""
+        return self.loop.connect_accepted_socket(lambda: self, self.sock)
 
     # --- reading -------------------------------------------------------------------
 
@@ -142,7 +149,7 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport; any byte that the kernel does not take at once is reported."""
         # A stream socket's transport has this interface on every loop; uvloop's does not inherit it.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]
         self._transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -226,7 +233,7 @@ class Wire(asyncio.BufferedProtocol):
             TimeoutError: The deadline came first.
         """
         if self.at_eof or self.is_lost:
-            over: asyncio.Future[None] = self._loop.create_future()
+            over: asyncio.Future[None] = self.loop.create_future()
             over.set_result(None)
             return over
         self.resume_reading()
@@ -327,7 +334,7 @@ class Wire(asyncio.BufferedProtocol):
         if self._closing:
             return
         self.reader = self.on_writable = self.on_lost = None
-        deadline = self._loop.time() + LINGER_S
+        deadline = self.loop.time() + LINGER_S
         thrown_away = len(self.take_inbox())
         try:
             await self.drained(deadline)
@@ -343,7 +350,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _until(self, deadline: float) -> asyncio.Future[None]:
         """Return what the next event settles, or the deadline."""
-        self._waiter = waiter = self._loop.create_future()
+        self._waiter = waiter = self.loop.create_future()
         self._deadline = deadline
         if deadline < self._alarm_at:
             self._set_alarm()
@@ -359,7 +366,7 @@ class Wire(asyncio.BufferedProtocol):
         self._alarm, self._alarm_at = None, math.inf
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
+        if self.loop.time() < self._deadline:
             self._set_alarm()
         else:
             self._waiter.set_exception(TimeoutError())

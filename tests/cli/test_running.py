@@ -108,8 +108,8 @@ SIDECAR_LOADS = {
     "cli": "loading options running sidecar",
     "config": "address_rule endpoints gateway gateway_readers host members networks pattern policy ports "
     "rates readers rule rules settings upstream",
-    "gateway": "control follower handover inherited link listeners notify places process registry roster "
-    "routes service store stored succession turns upgrade views weakening workers",
+    "gateway": "alone inherited listeners notify places process registry roster routes service store stored "
+    "turns views workers",
 }
 #: Of ``proxy`` what only a gateway of several processes needs.
 SIDECAR_LACKS = {"jobgate.proxy.peeking"}
@@ -126,7 +126,11 @@ def test_sidecar_loads_these_modules_and_no_other() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     loaded = set(done.stdout.split())
-    ours = {"jobgate", *(f"jobgate.{package}" for package in (*SIDECAR_LOADS, "proxy", "ratelimit"))}
+    ours = {
+        "jobgate",
+        "jobgate.interrupts",
+        *(f"jobgate.{package}" for package in (*SIDECAR_LOADS, "proxy", "ratelimit")),
+    }
     for package, names in SIDECAR_LOADS.items():
         ours |= {f"jobgate.{package}.{name}" for name in names.split()}
     for package in ("proxy", "ratelimit"):

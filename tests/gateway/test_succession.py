@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from jobgate.config.endpoints import UnixPath
+from jobgate.gateway.alone import UpgradeError
 from jobgate.gateway.control import Sockets
 from jobgate.gateway.inherited import Inherited
 from jobgate.gateway.listeners import open_listener
 from jobgate.gateway.stored import StoreError
 from jobgate.gateway.succession import UPGRADE_MODE, Succession
-from jobgate.gateway.upgrade import UpgradeError
 from support.registry import DOCUMENT, World, status
 from support.wait import until
 

@@ -14,10 +14,10 @@ import pytest
 
 from jobgate.config.endpoints import UnixPath, parse_listen
 from jobgate.gateway import upgrade
+from jobgate.gateway.alone import UpgradeError
 from jobgate.gateway.link import Link, LinkError
 from jobgate.gateway.listeners import open_listener
 from jobgate.gateway.upgrade import (
-    UpgradeError,
     meet,
     upgrade_path,
 )

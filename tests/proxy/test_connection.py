@@ -276,7 +276,7 @@ async def test_client_that_never_reads_is_cut() -> None:
     async with loopback_gate(tables=tables) as gate, narrow_client(gate) as client:
         await client.send(absolute("http://evil.test/") * 900)
         await only_connection(gate)
-        await until(lambda: not gate.gate.reception._connections)
+        await until(lambda: not gate.gate.reception.open)
         await client.read_to_end()
         assert client.was_reset
 

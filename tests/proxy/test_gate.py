@@ -189,7 +189,7 @@ async def test_drain_closes_idle_connections_at_once_and_lets_running_ones_finis
         assert (await kept.request(absolute(f"http://ok.test:{quick.port}/"))).status == 200
         await running.send(absolute(f"http://ok.test:{origin.port}/"))
         await (await origin.peer()).until_received(1)
-        await until(lambda: len(gate.gate.reception._connections) == 3)
+        await until(lambda: len(gate.gate.reception.open) == 3)
         closing = asyncio.ensure_future(gate.close(60.0))
         assert await silent.read_to_end() == b""
         assert await kept.read_to_end() == b""
@@ -204,7 +204,7 @@ async def test_drain_refuses_a_head_that_is_still_coming() -> None:
     async with Origin(swallow) as origin, loopback_gate() as gate, gate.client() as client:
         request = absolute(f"http://ok.test:{origin.port}/")
         await client.send(request[:20])
-        await until(lambda: any(not c._heads.idle for c in gate.gate.reception._connections))
+        await until(lambda: any(not c._heads.idle for c in gate.gate.reception.open))
         closing = asyncio.ensure_future(gate.close(60.0))
         await asyncio.sleep(0)
         await client.send(request[20:])

@@ -222,7 +222,7 @@ def held(gate: Gate) -> dict[str, int]:
         "listeners": len(gate._listeners),
         "own": len(gate.own._endpoints),
         "tasks": len(gate.reception._tasks),
-        "connections": len(gate.reception._connections),
+        "connections": len(gate.reception.open),
         "idle-upstreams": spare(gate.max_connections) - gate._commons.idle.left,
         "log-shares": len(gate.journal._shares),
         "totals": len(gate._commons.total_up._jobs) + len(gate._commons.total_down._jobs),

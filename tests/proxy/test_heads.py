@@ -108,7 +108,7 @@ async def test_who_waits_for_nothing_more_reads_what_is_whole_and_nothing_else()
 
 async def test_head_that_was_waited_for_already_has_what_is_left_of_its_time() -> None:
     async with rig() as at:
-        reader = HeadReader(at.wire, waited_s=60.0)
+        reader = HeadReader(at.wire, waited_since=at.wire.loop.time() - 60.0)
         at.peer.sendall(GET[:10])
         with pytest.raises(ProxyError, match="did not arrive in time"):
             await reader.read(LIMITS, TimeoutSettings(head_s=60.0), lambda: False)

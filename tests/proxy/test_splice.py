@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 
-from jobgate.proxy.splice import OWN, Splicer
+from jobgate.proxy.splice import BEYOND_ROOM_BYTES, OWN, Splicer
 from support.pairs import PAIRS, drain, fill, reset, tcp_pair
 
 CONTENT = bytes(range(251)) * 200
@@ -85,6 +85,33 @@ def test_move_returns_what_a_full_target_does_not_take(ends: Ends, splicer: Spli
     while len(passed) < filled + taken - len(rest):
         passed += drain(ends.receiver)
     assert passed[filled:] + rest == CONTENT[:taken]
+
+
+def test_move_leaves_over_little_of_what_a_full_target_does_not_take(ends: Ends, splicer: Splicer) -> None:
+    fill(ends.target)
+    fill(ends.sender)
+    queued = splicer.queued(ends.source)
+    assert queued > BEYOND_ROOM_BYTES
+    taken, rest = splicer.move(ends.source, ends.target, queued)
+    assert 0 < len(rest) <= taken <= BEYOND_ROOM_BYTES
+
+
+def test_move_takes_all_that_an_empty_target_has_room_for(ends: Ends, splicer: Splicer) -> None:
+    ends.sender.sendall(bytes(BEYOND_ROOM_BYTES + 1000))
+    queued = splicer.queued(ends.source)
+    assert splicer.move(ends.source, ends.target, queued) == (queued, b"")
+
+
+def test_move_is_careful_where_the_system_does_not_say_how_much_room_there_is(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.splice._SO_MEMINFO", 9999)
+    fill(ends.sender)
+    queued = splicer.queued(ends.source)
+    assert queued > BEYOND_ROOM_BYTES
+    taken, rest = splicer.move(ends.source, ends.target, queued)
+    assert 0 < taken <= BEYOND_ROOM_BYTES
+    assert rest == b""
 
 
 def test_move_through_a_small_pipe_says_how_much_was_taken(

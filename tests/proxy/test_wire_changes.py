@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from jobgate.config.policy import Tls
-from jobgate.proxy.direction import Direction
 from jobgate.proxy.wire import Wire
 from support.changes import (
     HeldDialer,
@@ -265,13 +263,13 @@ async def test_address_is_vetted_again_when_its_dial_has_ended(name: str, ask: A
 async def test_change_between_the_dial_and_the_wire_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Origin(swallow) as origin, loopback_gate() as gate, gate.client() as client:
         await only_connection(gate)
-        open_wire = gate.gate.open_wire
+        attach = Wire.attach
 
-        async def change_meanwhile(sock: socket.socket, direction: Direction) -> Wire:
+        def change_meanwhile(wire: Wire) -> Awaitable[object]:
             asyncio.get_running_loop().call_soon(allow_only, gate, "other.test")
-            return await open_wire(sock, direction)
+            return attach(wire)
 
-        monkeypatch.setattr(gate.gate, "open_wire", change_meanwhile)
+        monkeypatch.setattr(Wire, "attach", change_meanwhile)
         await client.send(connect(f"ok.test:{origin.port}"))
         await assert_refused(client, gate, "not-listed", "CONNECT")
         await (await origin.peer()).until_ended()

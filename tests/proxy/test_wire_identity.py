@@ -457,7 +457,7 @@ async def test_refused_stranger_keeps_its_place_for_a_while(
 
 async def test_strangers_do_not_outlive_the_gate() -> None:
     async with serving() as gate, client_of(gate) as client:
-        await until(lambda: len(gate.gate.reception._connections) == 1)
+        await until(lambda: len(gate.gate.reception.open) == 1)
         await gate.close()
         assert await client.read_to_end() == b""
         assert gate.gate.nobody.connections == 0

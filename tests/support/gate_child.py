@@ -140,7 +140,7 @@ class Child:
             timers=timers,
             objects=objects,
             connections=sum(job.connections for job in jobs),
-            registered=len(gate.reception._connections),
+            registered=len(gate.reception.open),
             serving=len(gate.reception._tasks),
             pooled=sum(len(job.pool) for job in jobs),
             lanes_waiting=sum(queue.waiting for queue in queues if isinstance(queue, FairQueue)),

@@ -35,8 +35,8 @@ async def narrow_client(gate: RunningGate) -> AsyncIterator[Client]:
 
 async def only_connection(gate: RunningGate) -> Connection:
     """Wait for the one connection of the gate."""
-    await until(lambda: len(gate.gate.reception._connections) == 1)
-    (connection,) = gate.gate.reception._connections
+    await until(lambda: len(gate.gate.reception.open) == 1)
+    (connection,) = gate.gate.reception.open
     return connection
 
 

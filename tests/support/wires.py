@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -24,6 +26,8 @@ class FakeWire(Wire):
 
     def __init__(self, room_bytes: int | None = None) -> None:
         self.sock = _CLOSED
+        with contextlib.suppress(RuntimeError):  # not every test has one
+            self.loop = asyncio.get_running_loop()
         self.inbox = bytearray()
         self.is_narrow = False
         self.reader: Reader | None = None

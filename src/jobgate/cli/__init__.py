@@ -7,13 +7,13 @@ for usage and configuration, 1 for a failure at run time.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from keyword import iskeyword
 
 import click
 
 from jobgate import __version__
+from jobgate.interrupts import raise_at_interrupt
 
 from .loading import load
 
@@ -55,6 +55,7 @@ class LazyGroup(click.Group):
             return None
         module = f"jobgate.cli.{cmd_name}_" if iskeyword(cmd_name) else f"jobgate.cli.{cmd_name}"
         command = load(module).command
+        raise_at_interrupt()
         if not isinstance(command, click.Command):
             raise TypeError(f"jobgate.cli.{cmd_name}.command is not a click command")
         command.context_settings.setdefault("auto_envvar_prefix", ENVIRONMENT_PREFIX)
@@ -89,8 +90,3 @@ def call(args: Sequence[str]) -> int:
     except click.Abort:
         return 130
     return outcome if isinstance(outcome, int) else 0
-
-
-def main() -> None:
-    """The entry point of the ``jobgate`` program."""
-    sys.exit(call(sys.argv[1:]))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -30,8 +30,7 @@ class Words(click.types.StringParamType):
         return [word for word in re.split(r"[,\s]+", rv) if word]
 
 
-@dataclass(frozen=True, slots=True)
-class JobOptions:
+class JobOptions(NamedTuple):
     """What the command line says about one job; empty or ``None`` where it says nothing."""
 
     network: str | None = None

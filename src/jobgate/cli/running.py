@@ -8,16 +8,15 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 import click
 
+from jobgate.gateway.alone import UpgradeError
 from jobgate.gateway.listeners import ListenError
 from jobgate.gateway.notify import notify
 from jobgate.gateway.process import LOOPS, raise_descriptor_limit
 from jobgate.gateway.service import Service, serve
 from jobgate.gateway.stored import StoreError
-from jobgate.gateway.upgrade import UpgradeError
 from jobgate.gateway.workers import WorkerError
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.logwriter import LogWriter
@@ -96,7 +95,7 @@ def run_until_stopped(service: Service, *, log: str | None, loop: str) -> None:
     if service.settings.listen.workers > 1 and not service.gateway:
         raise click.UsageError("one job is served by one process: leave [listen] workers out")
     raise_descriptor_limit()
-    service = replace(service, log=log or service.settings.log.path, loop=loop)
+    service = service._replace(log=log or service.settings.log.path, loop=loop)
     writer = open_log(service.log)
     journal = Journal(writer)
     try:

@@ -25,7 +25,6 @@ from .store import Store
 from .stored import Stored, StoreError
 from .turns import Turns
 from .views import Entry, JobView, Origin, ReadOnlyJob, UnknownJob
-from .weakening import job_weakenings
 
 if TYPE_CHECKING:
     # Loaded by whoever has a file to reload.
@@ -234,6 +233,8 @@ class Registry:
             raise cannot_listen(error) from error
         self.roster.tidy()
         if before is not None:
+            from .weakening import job_weakenings
+
             self._log_weakenings(job_weakenings(before.asked, asked, node))
         self._journal.event("policy", {"action": "add" if before is None else "change", "job": asked.id})
 

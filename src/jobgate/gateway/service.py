@@ -12,22 +12,19 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobgate.config.settings import Settings
 from jobgate.proxy.gate import Gate
 from jobgate.proxy.journal import Journal
 
-from .control import own_sockets, serving
+from .alone import Alone, UpgradeError, followed
 from .draining import drain, outlive
 from .inherited import Inherited
 from .listeners import ListenError
 from .registry import Registry
 from .store import Store
 from .stored import StoreError
-from .succession import Succession
-from .upgrade import UpgradeError, upgrade_path
 from .workers import WorkerError, make_gate
 
 #: How often counters are written and the configuration file is looked at.
@@ -59,8 +56,7 @@ class Surroundings(Protocol):
         """The log file may have been moved away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """What is served.
 
     Attributes:
@@ -119,13 +115,14 @@ async def serve(service: Service, surroundings: Surroundings, journal: Journal) 
     gate = make_gate(settings, journal, workers=workers, log=service.log, loop=service.loop)
     store = Store(settings.state.path if service.gateway else "")
     registry = Registry(gate, store, settings, config_path=service.config_path, journal=journal)
-    path = upgrade_path(settings.listen.control) if service.gateway else None
 
     def reopen_log() -> None:
         surroundings.reopen_log()
         gate.reopen_log()
 
-    succession = Succession(gate, registry, path, service.config_path, reopen_log)
+    succession = (
+        followed(gate, registry, service.config_path, reopen_log) if service.gateway else Alone(reopen_log)
+    )
 
     def on_hangup() -> None:
         succession.on_hangup()
@@ -169,7 +166,7 @@ async def begin(
     surroundings: Surroundings,
     gate: Gate,
     registry: Registry,
-    succession: Succession,
+    succession: Alone,
     besides: contextlib.AsyncExitStack,
 ) -> Mapping[str, object]:
     """Serve everything, or nothing; say where the gateway listens besides its jobs.
@@ -183,6 +180,8 @@ async def begin(
         await registry.start(succession.inheritance, succession.known)
         places: Mapping[str, object] = {}
         if service.gateway:
+            from .control import own_sockets, serving
+
             listen = service.settings.listen
             with own_sockets(listen, surroundings.problem, succession.inheritance) as sockets:
                 places = sockets.places()

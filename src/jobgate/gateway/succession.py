@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from jobgate.config.endpoints import UnixPath
 from jobgate.proxy.gate import Gate
 
+from .alone import Alone
 from .control import Sockets
 from .follower import REOPEN, Follower, change_of, reload_of
 from .handover import Handover
 from .inherited import Inheritance, Inherited
-from .link import Link
 from .listeners import open_listener, remove_path
 from .registry import Registry
 from .stored import Stored
@@ -27,7 +27,7 @@ from .views import Origin
 UPGRADE_MODE = 0o600
 
 
-class Succession:
+class Succession(Alone):
     """A process among those that serve the same jobs, one after the other.
 
     Args:
@@ -35,12 +35,7 @@ class Succession:
         registry: Its jobs.
         path: Where the process that serves can be asked; ``None``: it cannot be followed.
         config_path: The configuration file.
-        reopen_log: Called when the log file may have been moved away.
-
-    Attributes:
-        inheritance: Listening sockets that were there before this process.
-        known: What the process before this one knows of jobs; ``None`` without one.
-        successor: The process that serves now in the place of this one.
+        reopen_log: As ``Alone``.
     """
 
     def __init__(
@@ -51,14 +46,11 @@ class Succession:
         config_path: str,
         reopen_log: Callable[[], None],
     ) -> None:
-        self.inheritance = Inheritance()
-        self.known: Stored | None = None
-        self.successor: Link | None = None
+        super().__init__(reopen_log)
         self._gate = gate
         self._registry = registry
         self._path = path
         self._config_path = os.path.abspath(config_path)
-        self._reopen_log = reopen_log
         self._predecessor: Predecessor | None = None
         self._besides: list[socket.socket] = []
         self._listener: socket.socket | None = None
@@ -68,15 +60,6 @@ class Succession:
     # --- following --------------------------------------------------------------------
 
     async def meet(self, activated: Iterable[Inherited], *, take_over: bool) -> None:
-        """Take what is there before this process opens anything.
-
-        Args:
-            activated: Sockets of the service manager.
-            take_over: Ask the process that serves, if there is one.
-
-        Raises:
-            UpgradeError: It does not give what it has.
-        """
         sockets = list(activated)
         if take_over and self._path is not None:
             self._predecessor = await meet(self._path)
@@ -89,26 +72,18 @@ class Succession:
         self.inheritance = Inheritance(sockets)
 
     def add(self, besides: Sockets) -> None:
-        """Take note of the listeners besides those of jobs; without a control socket nobody can follow."""
         socks = (*besides.shared, besides.control, besides.metrics)
         self._besides = [sock for sock in socks if sock is not None]
         if besides.control is None:
             self._path = None
 
     async def begin(self) -> None:
-        """Serve alone from now on: all listeners are open.
-
-        Raises:
-            ListenError: There is no place where the next one can ask.
-            UpgradeError: The process that serves does not stop accepting.
-        """
         if self._path is not None:
             self._listener = self.inheritance.take(self._path) or open_listener(self._path, mode=UPGRADE_MODE)
         if self._predecessor is not None:
             await self._predecessor.detach()
 
     async def confirm(self) -> None:
-        """Tell the process before this one that it is not needed any more, and from now on what changes."""
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is not None:
             await predecessor.retire(self._team)
@@ -116,14 +91,12 @@ class Succession:
             self._gate.journal.taps.append(self._heard)
 
     def give_up(self) -> None:
-        """Leave everything to the process before this one, if there is one: it goes on as before."""
         if self._predecessor is not None:
             self._gate.detach()
             self._predecessor.close()
 
     def on_hangup(self) -> None:
-        """Reopen the log, and have those reopen it that still drain."""
-        self._reopen_log()
+        super().on_hangup()
         self._tell(REOPEN)
 
     def _heard(self, _: str, line: bytes) -> None:
@@ -145,7 +118,6 @@ class Succession:
     # --- being followed ---------------------------------------------------------------
 
     async def wait(self, followed: Callable[[], None]) -> None:
-        """Let another process take over, and tell when one has."""
         if self._listener is None:
             return
         self.successor = await UpgradeServer(self._listener, self, self._team).run()
@@ -156,7 +128,6 @@ class Succession:
         followed()
 
     async def follow(self) -> None:
-        """Do as the process says that serves now, as long as there is one."""
         if self.successor is not None:
             roster, settings = self._registry.roster, self._registry.settings
             follower = Follower(self._gate, roster, settings, self._reopen_log)
@@ -190,10 +161,9 @@ class Succession:
         self._registry.retire(is_followed=False)
 
     async def close(self) -> None:
-        """Let go of the other processes; where nobody follows, no path is left behind."""
+        await super().close()
         if self._predecessor is not None:
             self._predecessor.close()
-        self.inheritance.discard()
         await self._team.leave()
         if self.successor is not None:
             self.successor.close()

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from jobgate.config.endpoints import Endpoint, UnixPath
 
+from .alone import UpgradeError
 from .handover import Handover, give, take
 from .link import Link, LinkError
 
@@ -36,10 +37,6 @@ ANSWER_S = 10.0
 PAUSE_S = 1.0
 
 _NOBODY = frozenset({errno.ENOENT, errno.ECONNREFUSED})
-
-
-class UpgradeError(Exception):
-    """The process that serves cannot be taken over from; the text says why."""
 
 
 class Host(Protocol):
