@@ -295,6 +295,8 @@ def main() -> None:
     os.sched_setaffinity(0, {cores[1]})
     sources = {"": Path(__file__).resolve().parent.parent / "src"}
     if options.beside:
+        if not (options.beside / "src" / "jobgate").is_dir():
+            parser.error(f"{options.beside} is no checkout of jobgate")
         sources = {"other version, ": options.beside.resolve() / "src", **sources}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
