@@ -1,10 +1,11 @@
 """What does a request cost in a gateway of several processes, beside one of a single process?
 
-Two jobs with listeners of their own, and two on a shared listener, each known by its token. All
-processes of the gate have one core, so that nothing is gained by the second one: what is
-measured is what the division of labour costs. Rounds of one and of several workers take turns.
+Two jobs with listeners of their own, and two on a shared listener, each known by its token; each
+worker has one of both. All processes of the gate have one core, so that nothing is gained by the
+second one: what is measured is what the division of labour costs. The gateways run side by side and
+get short bursts of load in turns, so that whatever else the machine does meets all of them.
 
-    python benchmarks/workers.py [--rounds N] [--workers N] [--quick] [--json]
+    python benchmarks/workers.py [--rounds N] [--workers N] [--beside FOLDER] [--quick] [--json]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import statistics
@@ -22,8 +24,9 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import processes
@@ -31,6 +34,7 @@ import processes
 CONTENT = b"x" * 1024
 CONCURRENT = 16
 JOBS = ("first", "second")
+PATIENCE_S = 20.0
 
 ORIGIN = """\
 daemon off;
@@ -68,75 +72,105 @@ rate_down = "unlimited"
 tls = "any"
 """
 
-#: What is measured, and what each request needs besides.
-KINDS = {
-    "CONNECT + 1 kB GET, own listener": "connect",
-    "CONNECT + 1 kB GET, shared listener": "connect shared",
-    "keep-alive GET of 1 kB, own listener": "get",
-    "keep-alive GET of 1 kB, shared listener": "get shared",
-}
+
+@dataclass(slots=True)
+class Tunnel:
+    """One under way, and what came of it."""
+
+    sock: socket.socket
+    is_open: bool = False
+    received: bytes = b""
 
 
-class Round:
-    """A gate that runs, and how to load it.
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent to a gate: 16 requests at a time, half of them by each job.
 
-    Args:
-        ports: Of the jobs' listeners, then the shared one.
-        origin: Port.
+    Attributes:
+        origin: Its port.
         core: For the load.
+        places: Port of the gate, and the field that a request carries, of each job.
     """
 
-    def __init__(self, ports: list[int], origin: int, core: int) -> None:
-        self._ports = ports
-        self._origin = origin
-        self._core = core
+    origin: int
+    core: int
+    places: list[tuple[int, str]]
 
-    def connects(self, count: int, *, shared: bool) -> int:
-        """Open so many tunnels, half of them by each job, and fetch something small in each."""
-        places = [self._place(job, shared) for job in JOBS]
-        with ThreadPoolExecutor(CONCURRENT) as pool:
-            list(pool.map(lambda turn: self._connect(*places[turn % 2]), range(count)))
+    def connects(self, count: int) -> int:
+        """Open so many tunnels, and fetch something small in each."""
+        poll = select.epoll()
+        under_way: dict[int, Tunnel] = {}
+        started = 0
+        while started < count or under_way:
+            while started < count and len(under_way) < CONCURRENT:
+                sock = self._begun(*self.places[started % len(self.places)])
+                under_way[sock.fileno()] = Tunnel(sock)
+                poll.register(sock, select.EPOLLIN)
+                started += 1
+            found = poll.poll(PATIENCE_S)
+            assert found, "the gate does not answer"
+            for descriptor, _ in found:
+                if self._is_done(under_way[descriptor]):
+                    under_way.pop(descriptor).sock.close()
+        poll.close()
         return count
 
-    def gets(self, seconds: float, *, shared: bool) -> int:
-        """Ask on kept connections, by each job half of the time; how many were answered."""
-        return sum(self._get(*self._place(job, shared), seconds / 2) for job in JOBS)
+    def gets(self, seconds: int) -> int:
+        """Ask on kept connections; how many were answered."""
+        with ExitStack() as stack:
+            asking = [stack.enter_context(self._asking(*place, seconds)) for place in self.places]
+            outputs = [process.communicate()[0] for process in asking]
+        found = [re.search(r"(\d+) requests in", output) for output in outputs]
+        assert all(found), outputs
+        assert not any("Non-2xx" in output for output in outputs), outputs
+        return sum(int(match[1]) for match in found if match is not None)
 
-    def _place(self, job: str, shared: bool) -> tuple[int, str]:
-        """Where a job's requests go, and the field that they carry."""
-        if not shared:
-            return self._ports[JOBS.index(job)], ""
-        shown = b64encode(f"{job}-shared:{token(job)}".encode()).decode()
-        return self._ports[-1], f"Proxy-Authorization: Basic {shown}"
+    def _begun(self, port: int, shown: str) -> socket.socket:
+        authority = f"localhost:{self.origin}"
+        sock = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+        sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{shown}\r\n".encode())
+        sock.setblocking(False)
+        return sock
 
-    def _connect(self, port: int, field: str) -> None:
-        authority = f"localhost:{self._origin}"
-        fields = f"Host: {authority}\r\n" + (f"{field}\r\n" if field else "")
-        with socket.create_connection(("127.0.0.1", port), 10) as sock:
-            sock.sendall(f"CONNECT {authority} HTTP/1.1\r\n{fields}\r\n".encode())
-            with sock.makefile("rb") as answer:
-                assert answer.readline().startswith(b"HTTP/1.1 200 ")
-                while answer.readline() != b"\r\n":
-                    pass
-                sock.sendall(f"GET / HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n".encode())
-                assert answer.read().endswith(b"\r\n\r\n" + CONTENT)
+    def _is_done(self, tunnel: Tunnel) -> bool:
+        tunnel.received += tunnel.sock.recv(65536)
+        if tunnel.is_open:
+            return tunnel.received.endswith(b"\r\n\r\n" + CONTENT)
+        assert tunnel.received.startswith(b"HTTP/1.1 200 "), tunnel.received
+        if tunnel.received.endswith(b"\r\n\r\n"):
+            tunnel.is_open, tunnel.received = True, b""
+            request = f"GET / HTTP/1.1\r\nHost: localhost:{self.origin}\r\nConnection: close\r\n\r\n"
+            tunnel.sock.sendall(request.encode())
+        return False
 
-    def _get(self, port: int, field: str, seconds: float) -> int:
-        name, _, value = field.partition(": ")
-        script = f'wrk.path = "http://localhost:{self._origin}/"\n'
-        script += f'wrk.headers["Host"] = "localhost:{self._origin}"\n'
-        if field:
-            script += f'wrk.headers["{name}"] = "{value}"\n'
+    @contextmanager
+    def _asking(self, port: int, shown: str, seconds: int) -> Iterator[subprocess.Popen[str]]:
+        script = f'wrk.path = "http://localhost:{self.origin}/"\n'
+        for line in (f"Host: localhost:{self.origin}", *shown.splitlines()):
+            script += 'wrk.headers["{}"] = "{}"\n'.format(*line.split(": ", 1))
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
             file.write(script)
             file.flush()
-            arguments = ["-t1", f"-c{CONCURRENT}", f"-d{max(1, round(seconds))}s", "-s", file.name]
-            command = ["taskset", "-c", str(self._core), "wrk", *arguments, f"http://127.0.0.1:{port}"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = re.search(r"(\d+) requests in", done.stdout)
-        assert found is not None, done.stdout
-        assert "Non-2xx" not in done.stdout, done.stdout
-        return int(found[1])
+            arguments = ["-t1", f"-c{CONCURRENT // len(JOBS)}", f"-d{seconds}s", "-s", file.name]
+            command = ["taskset", "-c", str(self.core), "wrk", *arguments, f"http://127.0.0.1:{port}"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                yield process
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gate that runs, how to load it, and what each kind of request cost in it, in µs of CPU time."""
+
+    title: str
+    pid: int
+    loads: dict[str, Load]
+    found: dict[str, list[float]] = field(default_factory=dict)
+
+    def measure(self, kind: str, work: Callable[[], int]) -> None:
+        """Do some work, and keep what it cost."""
+        before = cpu_s(self.pid)
+        count = work()
+        self.found.setdefault(kind, []).append((cpu_s(self.pid) - before) / count * 1e6)
 
 
 def token(job: str) -> str:
@@ -144,34 +178,56 @@ def token(job: str) -> str:
     return f"{job}-{job}-{job}-token"
 
 
-def measure(
-    workers: int, folder: Path, origin: int, cores: tuple[int, int], tunnels: int, seconds: float
-) -> dict[str, float]:
-    """Microseconds of CPU time for each kind of request."""
-    ports = [free_port() for _ in range(3)]
-    text = GATE.format(folder=folder, shared=ports[-1], workers=workers, origin=origin)
-    for job, port in zip(JOBS, ports, strict=False):
+def cpu_s(root: int) -> float:
+    """The CPU time of a process and its children until now, of threads that run: not in ticks."""
+    tasks = list(Path(f"/proc/{root}/task").iterdir())
+    spent = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    return spent + sum(map(cpu_s, children))
+
+
+@contextmanager
+def serving(
+    title: str, source: Path, workers: int, folder: Path, origin: int, cores: tuple[int, int]
+) -> Iterator[Running]:
+    """Run a gate, with the packages in a folder, while the context is entered."""
+    folder.mkdir()
+    own_ports, shared = [free_port() for _ in JOBS], free_port()
+    text = GATE.format(folder=folder, shared=shared, workers=workers, origin=origin)
+    # A job goes to the worker that has the fewest: in this order each has one of both kinds.
+    for job, port in zip(JOBS, own_ports, strict=True):
         text += JOB.format(id=job, entrance=f'listen = "127.0.0.1:{port}"', origin=origin)
+    for job in JOBS:
         text += JOB.format(id=f"{job}-shared", entrance=f'token = "{token(job)}"', origin=origin)
     (folder / "jobgate.toml").write_text(text)
     command = [sys.executable, "-m", "jobgate", "serve", "--config", str(folder / "jobgate.toml")]
-    with processes.running(command, cores[0]) as process:
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    with processes.running(command, cores[0], environment=environment, folder=folder) as process:
         until_ready(folder / "decisions.log")
-        load = Round(ports, origin, cores[1])
-        works: list[Callable[[], int]] = [
-            lambda: load.connects(tunnels, shared=False),
-            lambda: load.connects(tunnels, shared=True),
-            lambda: load.gets(seconds, shared=False),
-            lambda: load.gets(seconds, shared=True),
-        ]
-        found = {}
-        for kind, work in zip(KINDS, works, strict=True):
-            load.connects(2, shared=True)  # all is warm, and right
-            before = processes.cpu_s(process.pid)
-            count = work()
-            found[kind] = (processes.cpu_s(process.pid) - before) / count * 1e6
-    (folder / "decisions.log").unlink()
-    return found
+        own = Load(origin, cores[1], [(port, "") for port in own_ports])
+        both = {"own": own, "shared": Load(origin, cores[1], [(shared, _shown(job)) for job in JOBS])}
+        yield Running(title, process.pid, both)
+
+
+def _shown(job: str) -> str:
+    shown = b64encode(f"{job}-shared:{token(job)}".encode()).decode()
+    return f"Proxy-Authorization: Basic {shown}\r\n"
+
+
+def measure(gates: list[Running], rounds: int, tunnels: int, get_rounds: int) -> None:
+    """Give all gates bursts of load in turns."""
+    for gate in gates:  # all is warm, and right
+        for load in gate.loads.values():
+            load.connects(tunnels)
+    for turn in range(rounds):
+        in_turn = gates[turn % len(gates) :] + gates[: turn % len(gates)]
+        for where in ("own", "shared"):
+            for gate in in_turn:
+                work = partial(gate.loads[where].connects, tunnels)
+                gate.measure(f"CONNECT + 1 kB GET, {where} listener", work)
+            for gate in in_turn if turn < get_rounds else []:
+                work = partial(gate.loads[where].gets, 1)
+                gate.measure(f"keep-alive GET of 1 kB, {where} listener", work)
 
 
 def free_port() -> int:
@@ -207,41 +263,55 @@ def serving_origin(folder: Path, core: int) -> Iterator[int]:
         yield port
 
 
-def show(samples: dict[int, list[dict[str, float]]]) -> None:
-    """Print a table: medians, their range, and what several cost beside one."""
-    one, several = samples
-    print(f"| µs of CPU | 1 worker | {several} workers | ratio |\n|---|---|---|---|")
-    for kind in KINDS:
+def show(gates: list[Running]) -> None:
+    """Print a table: medians and quartiles, and the median ratio of a burst to that of one worker."""
+    print("| µs of CPU | " + " | ".join(gate.title for gate in gates) + " |")
+    print("|---" * (1 + len(gates)) + "|")
+    for kind in sorted(gates[0].found):
         cells = []
-        for count in (one, several):
-            values = [sample[kind] for sample in samples[count]]
-            cells.append(f"{statistics.median(values):.0f} ({min(values):.0f}–{max(values):.0f})")
-        ratio = statistics.median(
-            more[kind] / less[kind] for less, more in zip(samples[one], samples[several], strict=True)
-        )
-        print(f"| {kind} | {cells[0]} | {cells[1]} | {ratio:.2f} |")
+        for one, several in zip(gates[::2], gates[1::2], strict=True):
+            pairs = zip(several.found[kind], one.found[kind], strict=True)
+            ratio = statistics.median(more / less for more, less in pairs)
+            cells += [_spread(one.found[kind]), f"{_spread(several.found[kind])}: {ratio:.2f} ×"]
+        print(f"| {kind} | " + " | ".join(cells) + " |")
+
+
+def _spread(values: list[float]) -> str:
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return f"{middle:.0f} ({low:.0f}–{high:.0f})"
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=40, help="bursts of 300 tunnels for each kind and gate")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="one short round: is it all there?")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="a checkout of another version")
+    parser.add_argument("--quick", action="store_true", help="two short rounds: is it all there?")
     parser.add_argument("--json", action="store_true", help="every sample")
     options = parser.parse_args()
-    rounds, tunnels, seconds = (1, 200, 1.0) if options.quick else (options.rounds, 2000, 4.0)
+    rounds, tunnels, get_rounds = (2, 50, 1) if options.quick else (options.rounds, 300, options.rounds // 8)
     cores = processes.two_cores()
     os.sched_setaffinity(0, {cores[1]})
-    samples: dict[int, list[dict[str, float]]] = {1: [], options.workers: []}
-    with tempfile.TemporaryDirectory() as name, serving_origin(Path(name), cores[1]) as origin:
-        for turn in range(rounds):
-            for workers in list(samples)[:: 1 if turn % 2 == 0 else -1]:
-                samples[workers].append(measure(workers, Path(name), origin, cores, tunnels, seconds))
+    sources = {"": Path(__file__).resolve().parent.parent / "src"}
+    if options.beside:
+        if not (options.beside / "src" / "jobgate").is_dir():
+            parser.error(f"{options.beside} is no checkout of jobgate")
+        sources = {"other version, ": options.beside.resolve() / "src", **sources}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        origin = stack.enter_context(serving_origin(folder, cores[1]))
+        gates: list[Running] = []
+        for version, source in sources.items():
+            for count in (1, options.workers):
+                title = f"{version}{count} worker{'s' if count > 1 else ''}"
+                place = folder / f"gate-{len(gates)}"
+                gates.append(stack.enter_context(serving(title, source, count, place, origin, cores)))
+        measure(gates, rounds, tunnels, get_rounds)
     if options.json:
-        print(json.dumps(samples, indent=2))
+        print(json.dumps({gate.title: gate.found for gate in gates}, indent=2))
     else:
-        show(samples)
+        show(gates)
 
 
 if __name__ == "__main__":

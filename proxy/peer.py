@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple, TypeAlias
 
@@ -28,13 +29,7 @@ class Peer(NamedTuple):
     @property
     def source(self) -> Address | None:
         """The address; IPv4 in an IPv6 socket is IPv4. ``None``: a unix socket."""
-        if self.uid is not None:
-            return None
-        host = self.text.rpartition(":")[0].strip("[]")
-        address = ip_address(host.partition("%")[0])
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        return address
+        return _address(self.text.rpartition(":")[0]) if self.uid is None else None
 
     @property
     def origin(self) -> Origin:
@@ -43,3 +38,13 @@ class Peer(NamedTuple):
         if isinstance(source, IPv6Address):
             return IPv6Network((int(source), _IPV6_LINK_BITS), strict=False)
         return self.uid if source is None else source
+
+
+# Whoever comes once comes again, and is asked for three times by then: to parse an address is half of what
+# it costs to know a job by its token.
+@lru_cache(maxsize=1024)
+def _address(host: str) -> Address:
+    address = ip_address(host.strip("[]").partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

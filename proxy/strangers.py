@@ -32,7 +32,7 @@ class Strangers:
 
     def leave(self, origin: Origin) -> None:
         """Count one less: it has a job now, or has ended."""
-        self._counts[origin] -= 1
+        left = self._counts.pop(origin) - 1
+        if left:
+            self._counts[origin] = left
         self._in_all -= 1
-        if not self._counts[origin]:
-            del self._counts[origin]

@@ -86,12 +86,12 @@ async def test_job_goes_to_the_worker_with_the_fewest_and_stays(tmp_path: Path) 
         fleet = at.fleet
         for job_id in "abcd":
             fleet.add_job(job(job_id))
-        assert [fleet.owner(job_id).number for job_id in "abcd"] == [1, 2, 1, 2]
+        assert [fleet.crew.owner(job_id).number for job_id in "abcd"] == [1, 2, 1, 2]
         fleet.remove_job("a")
         fleet.add_job(job("e"))
-        assert [fleet.owner(job_id).number for job_id in "bcde"] == [2, 1, 2, 1]
+        assert [fleet.crew.owner(job_id).number for job_id in "bcde"] == [2, 1, 2, 1]
         with pytest.raises(KeyError):
-            fleet.owner("a")
+            fleet.crew.owner("a")
 
 
 async def test_job_that_asks_for_too_much_changes_nothing_anywhere(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_job_that_asks_for_too_much_changes_nothing_anywhere(tmp_path: Pat
             at.fleet.add_job(replace(job("a"), policy=JobPolicy(network=Network.FULL)))
         assert at.fleet.jobs == {}
         await at.fleet.settled()
-        assert all(hand.is_up for hand in at.fleet.hands)
+        assert all(hand.is_up for hand in at.fleet.crew)
 
 
 async def test_listener_is_served_by_the_owner_and_closes_with_its_job(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_worker_that_dies_keeps_its_jobs_and_what_they_had_counted(tmp_pat
         where = at.listen("a")
         assert await status(where, "b.test:443") == 403
         await at.fleet.refresh()
-        os.kill(at.fleet.owner("a").pid, signal.SIGKILL)
+        os.kill(at.fleet.crew.owner("a").pid, signal.SIGKILL)
         await until_seen(lambda: len(at.log.lines("worker")) == 2)
         assert await status(where, "b.test:443") == 403
         await at.fleet.refresh()
@@ -176,7 +176,7 @@ async def test_report_that_comes_too_late_for_who_asked_counts(tmp_path: Path) -
         where = at.listen("a")
         assert await status(where, "b.test:443") == 403
         await at.fleet.settled()
-        hand = at.fleet.owner("a")
+        hand = at.fleet.crew.owner("a")
         os.kill(hand.pid, signal.SIGSTOP)
         try:
             assert await hand.ask({"report": True}, 0.01) is None
@@ -188,6 +188,6 @@ async def test_report_that_comes_too_late_for_who_asked_counts(tmp_path: Path) -
 
 async def test_closed_fleet_leaves_no_process(tmp_path: Path) -> None:
     async with rig(tmp_path) as at:
-        pids = [hand.pid for hand in at.fleet.hands]
+        pids = [hand.pid for hand in at.fleet.crew]
         assert all(map(is_alive, pids))
     assert not any(map(is_alive, pids))

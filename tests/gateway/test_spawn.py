@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from jobgate import __version__
-from jobgate.gateway.spawn import reap, spawn
+from jobgate.gateway.spawn import _PROGRAM, reap, spawn
 
 
 async def test_process_says_who_it_is_and_ends_with_its_link(tmp_path: object) -> None:
@@ -20,3 +20,16 @@ async def test_process_says_who_it_is_and_ends_with_its_link(tmp_path: object) -
 async def test_process_that_does_not_end_is_killed() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])  # noqa: ASYNC220
     assert await reap(process) == -signal.SIGKILL
+
+
+def test_process_leaves_what_it_has_loaded_out_of_collections_and_loads_no_service() -> None:
+    """Each look at everything holds all requests up; a registry, a store and take-overs are not for it."""
+    program = _PROGRAM.format(path=sys.path).replace(
+        "main(*sys.argv[1:])", "print(gc.isenabled(), gc.get_freeze_count() > 1000, *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    is_enabled, is_frozen, *modules = done.stdout.split()
+    assert (is_enabled, is_frozen) == ("True", "True")
+    assert not {f"jobgate.gateway.{name}" for name in ("service", "registry", "store", "upgrade")} & {
+        *modules
+    }

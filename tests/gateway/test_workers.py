@@ -23,7 +23,7 @@ async def test_gate_of_several_is_a_fleet_which_does_not_begin_by_itself() -> No
     settings = load_text("[listen]\nworkers = 3\n")
     gate = make_gate(settings, Journal(), workers=3, log="-", loop="asyncio")
     assert isinstance(gate, Fleet)
-    assert [hand.pid for hand in gate.hands] == [0, 0, 0]
+    assert [hand.pid for hand in gate.crew] == [0, 0, 0]
     await gate.close()
 
 

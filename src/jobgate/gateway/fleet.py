@@ -9,11 +9,9 @@ here, too: when a worker dies, what waits in a backlog waits for the next one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -33,8 +31,9 @@ from jobgate.proxy.usage import JobCounters
 
 from . import orders
 from .accounts import Accounts
-from .crew import ANSWER_S, SETTLE_S, Hand
+from .crew import Crew
 from .front import Endpoints, Front
+from .hand import ANSWER_S, SETTLE_S, Hand
 from .report import Report, mirror, quiet, read_usage
 from .sharing import Apportionment, Load
 
@@ -42,8 +41,6 @@ from .sharing import Apportionment, Load
 EMPTY_S = 0.5
 #: A connection that says nothing is accepted after so long; the kernel rounds it up to its next try.
 DEFER_S = 1
-#: For a worker to end, when its connections have.
-CLOSE_S = 10.0
 
 
 class _Place(NamedTuple):
@@ -62,6 +59,9 @@ class Fleet(Gate):
         log: Where the workers write their log.
         loop: Which loop they run, ``uvloop`` or ``asyncio``.
         clock: Monotonic seconds.
+
+    Attributes:
+        crew: The workers.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class Fleet(Gate):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(settings, journal=journal)
-        self.own = Endpoints(self._tell)
+        numbers = range(1, settings.listen.workers + 1)
+        self.crew = Crew([Hand(number, [loop, log], self) for number in numbers])
+        self.own = Endpoints(self.crew.tell)
         self.shared = self._front = Front(self._identities, self.members)
         self._clock = clock
-        self.hands = [Hand(number + 1, [loop, log], self) for number in range(settings.listen.workers)]
-        self._owners: dict[str, Hand] = {}
         self._places: dict[Listener, _Place] = {}
         self._count = 0
-        self._accounts = Accounts(len(self.hands))
-        self._apportionment = Apportionment(len(self.hands), clock())
+        self._accounts = Accounts(len(self.crew))
+        self._apportionment = Apportionment(len(self.crew), clock())
         self._peeker = Peeker()
         self._on_lost: Callable[[int], None] | None = None
 
@@ -97,49 +97,36 @@ class Fleet(Gate):
         Raises:
             WorkerError: One of them does not come up.
         """
-        begun = await asyncio.gather(*(hand.start() for hand in self.hands), return_exceptions=True)
-        for outcome in begun:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [hand.pid for hand in self.hands]
-
-    def owner(self, job_id: str) -> Hand:
-        """Say who serves a job.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        return self._owners[job_id]
+        return await self.crew.start()
 
     # --- jobs -------------------------------------------------------------------------
 
     def add_job(self, settings: JobSettings, *, restored: JobCounters | None = None) -> Job:
         job = super().add_job(replace(settings, max_members=0), restored=restored)  # no members here
-        loads = Counter(self._owners.values())
-        hand = self._owners[job.id] = min(self.hands, key=lambda hand: (loads[hand], hand.number))
-        self._tell_job(hand, job)
+        self._tell_job(self.crew.assign(job.id), job)
         return job
 
     def change_job(self, settings: JobSettings) -> Job:
         job = super().change_job(replace(settings, max_members=0))
-        self._owners[job.id].post(orders.change(job.settings))
+        self.crew.owner(job.id).post(orders.change(job.settings))
         return job
 
     def remove_job(self, job_id: str, reason: Reason = Reason.UNKNOWN_JOB) -> None:
         self.jobs[job_id].connections = 0  # none of them is here
         super().remove_job(job_id, reason)
-        self._owners.pop(job_id).post({"remove": job_id, "reason": reason.token})
+        self.crew.release(job_id).post({"remove": job_id, "reason": reason.token})
 
     def change_node(self, settings: Settings, jobs: Iterable[JobSettings] = ()) -> None:
         changed = [replace(job, max_members=0) for job in jobs]
         super().change_node(settings, changed)
-        for hand in self.hands:
-            owned = [job for job in changed if self._owners.get(job.id) is hand]
-            hand.post(orders.change_node(settings, owned, len(self.hands)))
+        for hand in self.crew:
+            ids = {*self.crew.owned_by(hand)}
+            owned = [job for job in changed if job.id in ids]
+            hand.post(orders.change_node(settings, owned, len(self.crew)))
 
     def set_share(self, share: float) -> None:
         super().set_share(share)
-        self._tell({"share": float(share)})
+        self.crew.tell({"share": float(share)})
 
     # --- listeners --------------------------------------------------------------------
 
@@ -149,7 +136,7 @@ class Fleet(Gate):
             listener.detach()  # it is the worker that accepts
             self._count += 1
             place = self._places[listener] = _Place(self._count, entrance.id, elsewhere)
-            self._tell_place(self._owners[entrance.id], place, sock)
+            self._tell_place(self.crew.owner(entrance.id), place, sock)
         elif sock.family is not socket.AF_UNIX:
             # Accepted with its head, a connection can be given away without waiting for anything.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
@@ -159,38 +146,37 @@ class Fleet(Gate):
         super().unlisten(listener)
         place = self._places.pop(listener, None)
         if place is not None:
-            self._owners[place.job_id].post({"unlisten": place.number})
+            self.crew.owner(place.job_id).post({"unlisten": place.number})
 
     def detach(self) -> list[socket.socket]:
         socks = super().detach()
-        self._tell({"do": "detach"})
+        self.crew.tell({"do": "detach"})
         return socks
 
     def resume(self) -> None:
         super().resume()
         for listener in self._places:
             listener.detach()
-        self._tell({"do": "resume"})
+        self.crew.tell({"do": "resume"})
 
     def part(self) -> None:
         super().part()
-        self._tell({"do": "part"})
-        for hand in self.hands:
-            hand.retire()
+        self.crew.tell({"do": "part"})
+        self.crew.retire()
 
     def reopen_log(self) -> None:
-        self._tell({"do": "reopen"})
+        self.crew.tell({"do": "reopen"})
 
     def follow(self, on_lost: Callable[[int], None] | None) -> None:
         self._on_lost = on_lost
-        self._tell({"follow": on_lost is not None})
+        self.crew.tell({"follow": on_lost is not None})
 
     def takes(self, sock: socket.socket, peer: Peer) -> bool:
         head = self._peeker.now(sock, self.head_limits)
         job = None if head is None else self._front.owner_of(peer, head)
         if job is None:
             return False
-        self._owners[job.id].pass_on(peer.text, sock)
+        self.crew.owner(job.id).pass_on(peer.text, sock)
         return True
 
     async def leads_on(self, sock: socket.socket, peer: Peer) -> bool:
@@ -199,7 +185,7 @@ class Fleet(Gate):
             job = None if head is None else self._front.owner_of(peer, head)
             if job is None:
                 return False  # who reads it here says why it is refused
-            self._owners[job.id].pass_on(peer.text, sock)
+            self.crew.owner(job.id).pass_on(peer.text, sock)
             return True
         except BaseException:
             sock.close()
@@ -221,15 +207,14 @@ class Fleet(Gate):
         return self._accounts.whole()
 
     async def settled(self) -> None:
-        await asyncio.gather(*(hand.ask({}, SETTLE_S) for hand in self.hands))
+        await self.crew.settled()
 
     async def refresh(self) -> None:
-        await asyncio.gather(*map(self._refresh, self.hands))
+        await asyncio.gather(*map(self._refresh, self.crew))
         self._share_by_demand()
 
     async def examine(self, job_id: str) -> list[dict[str, object]] | None:
-        hand = self._owners.get(job_id)
-        answer = None if hand is None else await hand.ask({"usage": job_id})
+        answer = await self.crew.owner(job_id).ask({"usage": job_id}) if job_id in self.jobs else None
         job = self.jobs.get(job_id)
         match answer:
             case {"usage": dict(usage), "recent": list(recent)} if job is not None:
@@ -240,38 +225,30 @@ class Fleet(Gate):
     async def emptied(self) -> None:
         while True:
             await self.reception.emptied()
-            known = await asyncio.gather(*(self._refresh(hand, SETTLE_S) for hand in self.hands))
+            known = await asyncio.gather(*(self._refresh(hand, SETTLE_S) for hand in self.crew))
             if all(known) and not self.connections:
                 return
             await asyncio.sleep(EMPTY_S)
 
     async def close(self, drain_s: float = 0.0) -> None:
         self._peeker.close()
-        alive = [hand for hand in self.hands if hand.is_up]
-        for hand in self.hands:
-            hand.expect_end()
-            hand.post({"close": float(drain_s)})
+        alive = self.crew.dismiss(drain_s)
         await super().close(drain_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain_s + CLOSE_S):
-                await asyncio.gather(*(hand.ended() for hand in alive))
-        for hand in self.hands:
-            await hand.kill()
+        await self.crew.gone(alive, drain_s)
 
     # --- what workers say -------------------------------------------------------------
 
     def introduce(self, hand: Hand) -> None:
         """Tell a worker everything: node, endpoints, its jobs with what they have used, their listeners."""
-        hand.post(orders.begin(self.settings, len(self.hands)))
+        hand.post(orders.begin(self.settings, len(self.crew)))
         hand.post({"share": float(self._share)})
         hand.post({"part_of_total": list(self._apportionment.parts[hand.number - 1])})
         for host, port in self.own.places():
             hand.post(orders.own(host, port, there=True))
-        for job_id, owner in self._owners.items():
-            if owner is hand:
-                self._tell_job(hand, self.jobs[job_id])
+        for job_id in self.crew.owned_by(hand):
+            self._tell_job(hand, self.jobs[job_id])
         for listener, place in self._places.items():
-            if self._owners[place.job_id] is hand:
+            if self.crew.owner(place.job_id) is hand:
                 self._tell_place(hand, place, listener.sock)
         if self.retiring:
             hand.post({"do": "detach"})
@@ -292,7 +269,7 @@ class Fleet(Gate):
     def lost(self, hand: Hand, problem: str, restart_s: float | None) -> None:
         """Log that a worker has died, once, and keep what it had counted."""
         self._accounts.bury(hand.number)
-        owned = [self.jobs[job_id] for job_id, owner in self._owners.items() if owner is hand]
+        owned = [self.jobs[job_id] for job_id in self.crew.owned_by(hand)]
         for job in owned:
             quiet(job)
         self.journal.event(
@@ -312,10 +289,6 @@ class Fleet(Gate):
 
     # --- inside -----------------------------------------------------------------------
 
-    def _tell(self, body: Mapping[str, object]) -> None:
-        for hand in self.hands:
-            hand.post(body)
-
     def _tell_job(self, hand: Hand, job: Job) -> None:
         hand.post(orders.add(job.settings, job.counters()))
 
@@ -334,7 +307,7 @@ class Fleet(Gate):
         report = self._accounts.take(hand.number, Report.read(body))
         for job_id, row in report.jobs.items():
             job = self.jobs.get(job_id)
-            if job is not None and self._owners[job_id] is hand:
+            if job is not None and self.crew.owner(job_id) is hand:
                 mirror(job, row)
 
     def _share_by_demand(self) -> None:
@@ -345,9 +318,10 @@ class Fleet(Gate):
             return
         held_back = [report.held_back for report in self._accounts.reports]
         if self._apportionment.look(self._clock(), rates, map(self._load, self.jobs.values()), held_back):
-            for hand, both in zip(self.hands, self._apportionment.parts, strict=True):
+            for hand, both in zip(self.crew, self._apportionment.parts, strict=True):
                 hand.post({"part_of_total": list(both)})
 
     def _load(self, job: Job) -> Load:
+        worker = self.crew.owner(job.id).number - 1
         moved_bytes = job.up.moved_bytes, job.down.moved_bytes
-        return Load(job.id, self._owners[job.id].number - 1, moved_bytes, (job.up.waiting, job.down.waiting))
+        return Load(job.id, worker, moved_bytes, (job.up.waiting, job.down.waiting))

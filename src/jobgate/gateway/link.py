@@ -30,6 +30,7 @@ _ANCILLARY_BYTES = socket.CMSG_LEN(MAX_DESCRIPTORS * array("i").itemsize)
 _LENGTH = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")
 _ROOT_UID = 0
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class LinkError(Exception):
@@ -80,7 +81,7 @@ class Link:
         Raises:
             LinkError: The other process has ended.
         """
-        text = json.dumps({**body, "descriptors": len(descriptors)}, separators=(",", ":")).encode()
+        text = _encode({**body, "descriptors": len(descriptors)}).encode()
         rest = memoryview(_LENGTH.pack(len(text)) + text)
         async with self._turn:
             while rest:

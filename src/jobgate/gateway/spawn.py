@@ -14,8 +14,17 @@ from .link import Link
 #: For a process whose link has broken: the rest is a moment.
 END_S = 2.0
 _LOOK_S = 0.01
-#: It looks for modules where this process does, and nowhere else.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from jobgate.gateway.worker import main; main(*sys.argv[1:])"
+#: It looks for modules where this process does, and nowhere else; the collector leaves alone what was loaded,
+#: as ``cli/loading.py`` has it for commands.
+_PROGRAM = """\
+import gc, sys
+sys.path[:] = {path!r}
+gc.disable()
+from jobgate.gateway.worker import main
+gc.freeze()
+gc.enable()
+main(*sys.argv[1:])
+"""
 
 
 def spawn(arguments: Sequence[str]) -> tuple[subprocess.Popen[bytes], Link]:

@@ -22,13 +22,13 @@ from jobgate.proxy.logwriter import LogWriter
 from jobgate.proxy.sockets import StreamSocket
 from jobgate.proxy.usage import JobCounters
 
+from .draining import drain
 from .feed import RECENT_LINES, Feed
 from .lag import LoopLag
 from .link import Link, LinkError, Message
 from .parcel import unpacked
 from .process import LOOPS, raise_descriptor_limit
 from .report import JobRow, Report, row_of, usage_as_json
-from .service import drain
 
 _ACCEPTED = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 #: A follower that has nothing to tell says nothing for so long.
