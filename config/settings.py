@@ -136,11 +136,11 @@ class LimitSettings:
         max_target_bytes: Request target. Twice the 8000 octets that RFC 9112 §3 asks for.
         max_content_bytes: Content of one plain-HTTP request; 0: no limit, the rate bounds it.
         requests_per_s_per_job: Requests per second; 0: no limit. Above what a busy package
-            manager sends, below what takes a core with refusals.
+            manager sends, below what takes a core with refusals. As many are logged.
         dns_names_per_s_per_job: New names per second; 0: no limit. Queries are the one
             channel out that the rate does not meter.
         max_fields: Header fields of one head.
-        max_connections: Client connections of the whole process; four descriptors each.
+        max_connections: Client connections of the whole process; three descriptors each.
         max_connections_per_job: Client connections of one job; browsers open six a host.
         relay_buffer_bytes: Bytes held per connection and direction while relaying. 64 KiB
             is the default size of a Linux pipe.

@@ -312,6 +312,7 @@ class Gate(Alone):
         """Keep the settings, and what every connection needs of them."""
         limits, timeouts = settings.limits, settings.timeouts
         self.settings = settings
+        self.journal.follow(limits.requests_per_s_per_job)
         self.head_limits = HeadLimits(limits.max_head_bytes, limits.max_target_bytes, limits.max_fields)
         self.via = settings.node.via.encode("ascii")
         self.forward_options = ForwardOptions(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 DECISIONS_PER_S = 200.0
-"""As many as ``requests_per_s_per_job`` lets through."""
+"""At least, and where nothing bounds requests: the default of ``requests_per_s_per_job``."""
 
-DECISIONS_BURST = 1000
+BURST_S = 5.0
+"""What a job that was quiet may write at once: the decisions of this time."""
 
 REPORT_S = 1.0
 """A job's missing lines are counted this long before the count is logged."""
@@ -51,6 +52,7 @@ class Journal:
         self._writer = writer
         self._clock_wall = clock_wall
         self._clock = clock
+        self._decisions_per_s = DECISIONS_PER_S
         self._shares: dict[str, _Share] = {}
         self._silent: set[str] = set()  # ids whose decision line was left out, until their close
         self._prefix = os.urandom(4).hex()
@@ -62,6 +64,13 @@ class Journal:
     def lost(self) -> int:
         """Lines that the log itself could not take."""
         return 0 if self._writer is None else self._writer.dropped
+
+    def follow(self, requests_per_s: float) -> None:
+        """Let every job write as many decisions as it may make requests; 0: those are not bounded."""
+        self._decisions_per_s = per_s = max(DECISIONS_PER_S, requests_per_s)
+        now = self._clock()
+        for share in self._shares.values():
+            share.lines.set_rate(per_s, int(BURST_S * per_s), now)
 
     def new_id(self) -> str:
         """Return an id that joins a decision and its close line: hexadecimal, unique over restarts."""
@@ -118,7 +127,7 @@ class Journal:
         now = self._clock()
         share = self._shares.get(job)
         if share is None:
-            share = self._shares[job] = _Share(now)
+            share = self._shares[job] = _Share(self._decisions_per_s, now)
         if share.dropped and now >= share.report_at:
             self._report(job, share)
         if share.lines.take(1, now):
@@ -146,7 +155,9 @@ class _Share:
 
     __slots__ = ("dropped", "lines", "report_at")
 
-    def __init__(self, now: float) -> None:
-        self.lines = TokenBucket(DECISIONS_PER_S, DECISIONS_BURST, now)  # a token is a decision
+    def __init__(self, decisions_per_s: float, now: float) -> None:
+        self.lines = TokenBucket(
+            decisions_per_s, int(BURST_S * decisions_per_s), now
+        )  # a token is a decision
         self.dropped = 0
         self.report_at = now

@@ -134,6 +134,16 @@ async def test_limits_of_a_reload_hold_for_the_next_connection_and_request() -> 
             assert response.value("x-jobgate-reason") == "overloaded"
 
 
+async def test_log_follows_the_cap_on_requests_at_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal()
+    asked: list[float] = []
+    monkeypatch.setattr(journal, "follow", asked.append)
+    async with gate_without_jobs(journal) as (gate, _):
+        limits = replace(gate.settings.limits, requests_per_s_per_job=1000.0)
+        gate.change_node(replace(gate.settings, limits=limits))
+    assert asked == [200.0, 1000.0]
+
+
 async def test_via_of_a_reload_is_in_the_next_request() -> None:
     async with Origin(answer(ok(), ok())) as origin, loopback_gate() as gate, gate.client() as client:
         url = f"http://ok.test:{origin.port}/"

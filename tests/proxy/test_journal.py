@@ -12,10 +12,12 @@ import pytest
 from jobgate.proxy import journal as journal_module
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.exchange import Exchange
-from jobgate.proxy.journal import DECISIONS_BURST, DECISIONS_PER_S, Journal
+from jobgate.proxy.journal import BURST_S, DECISIONS_PER_S, Journal
 from jobgate.proxy.logwriter import LogWriter
 from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
+
+DECISIONS_BURST = int(BURST_S * DECISIONS_PER_S)
 
 NOW = 1_795_181_107.123
 
@@ -125,6 +127,22 @@ def test_share_refills_and_a_flood_logs_one_count_a_second(log: Log) -> None:
     written = sum(line["event"] == "decision" for line in lines) - DECISIONS_BURST
     assert written == pytest.approx(2 * DECISIONS_PER_S, abs=2)
     assert sum(line["event"] == "dropped" for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("requests_per_s", "share_per_s"),
+    [(0.0, 200), (50.0, 200), (1000.0, 1000)],
+    ids=["requests-unbounded", "few-requests", "many-requests"],
+)
+def test_job_may_log_what_it_may_ask_for(log: Log, requests_per_s: float, share_per_s: int) -> None:
+    decide(log.journal, "old")
+    log.journal.follow(requests_per_s)
+    for job in ("old", "new"):
+        log.clock.advance(10.0)
+        for _ in range(5 * share_per_s + 10):
+            decide(log.journal, job)
+    lines = [line["job"] for line in log.lines() if line["event"] == "decision"]
+    assert (lines.count("old"), lines.count("new")) == (1 + 5 * share_per_s, 5 * share_per_s)
 
 
 def test_report_dropped_logs_what_is_left_at_the_end(log: Log) -> None:
