@@ -27,6 +27,7 @@ from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
 from .journal import Journal
+from .linger import linger
 from .probes import is_probe
 from .replies import may_follow, options_reply, own_page, refusal, reply, status_of
 from .target import asked
@@ -88,7 +89,7 @@ class Connection:
                 await self._taken()
             end = DONE
             if tunnel is None:
-                await self._client.linger()
+                await linger(self._client)
         except TimeoutError:
             end = Reason.IDLE
         except asyncio.CancelledError:
