@@ -20,9 +20,8 @@ from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
 from .decision import Target, is_plain_connect
-from .errors import DONE, DRAINED, ProxyError, Reason
+from .errors import DONE, DRAINED, Cut, ProxyError, Reason
 from .exchange import Exchange
-from .forward import Cut
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader

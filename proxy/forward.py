@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .content import Chunked, Framing, KnownLength
-from .errors import ProxyError, Reason
+from .errors import Cut, ProxyError, Reason
 from .exchange import Exchange
 from .framing import NO_CONTENT
 from .head import (
@@ -40,14 +40,6 @@ _BROKEN = {
 
 class Stale(Exception):
     """A kept upstream connection had ended before it took anything: dial and send again."""
-
-
-class Cut(Exception):
-    """The exchange broke after the client was told something: only a reset is left to say."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
