@@ -1,4 +1,4 @@
-"""The content of a request on its way up: its framing, and what its end means. Pure."""
+"""The content of a request on its way up: its framing, and what its end means (edge)."""
 
 from __future__ import annotations
 
