@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 from jobgate.config.host import Authority, Name
 
 from .carrier import CONNECTED, Carrier
-from .decision import Kind, Target, is_plain_connect
-from .errors import DONE, DRAINED, ProxyError, Reason
+from .decision import Target, is_plain_connect
+from .errors import DONE, DRAINED, Cut, ProxyError, Reason
 from .exchange import Exchange
-from .forward import Cut
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
 from .journal import Journal
+from .linger import linger
 from .probes import is_probe
-from .replies import options_reply, own_page, refusal, reply, status_of
-from .review import refused_now
-from .target import parse_absolute, parse_connect, parse_origin
+from .replies import may_follow, options_reply, own_page, refusal, reply, status_of
+from .target import asked
+from .underway import UnderWay
 from .usage import Usage
 from .visit import Visit
 from .wire import Wire
@@ -45,8 +45,6 @@ logger = logging.getLogger("jobgate")
 FLOOD_PAUSE_S = 1.0
 #: Under this name a job reads its own refusals; it is never resolved.
 RESERVED_NAME = Name("jobgate.internal")
-#: After these nothing else is served on the connection.
-_LAST = frozenset((Reason.BAD_REQUEST, Reason.INTERNAL, Reason.DRAINING, Reason.UNKNOWN_JOB))
 
 
 class Connection:
@@ -62,19 +60,7 @@ class Connection:
         task: What runs it.
     """
 
-    __slots__ = (
-        "_carrier",
-        "_client",
-        "_exchange",
-        "_gate",
-        "_heads",
-        "_inside",
-        "_job",
-        "_outer",
-        "_overruled",
-        "_visit",
-        "task",
-    )
+    __slots__ = ("_carrier", "_client", "_gate", "_heads", "_job", "_under_way", "_visit", "task")
 
     def __init__(self, gate: Gate, visit: Visit, client: Wire, waited_since: float = math.inf) -> None:
         self._gate = gate
@@ -83,13 +69,7 @@ class Connection:
         self._job = visit.job
         self._carrier = Carrier(gate, visit.job, client)
         self._heads = HeadReader(client, visit.job.connects, waited_since)
-        self._exchange: Exchange | None = None  # under way
-        #: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows …
-        self._inside: Authority | None = None
-        #: … and this is its record.
-        self._outer: Exchange | None = None
-        #: Why what is under way may not go on: the job's policy has changed, or its end has come.
-        self._overruled: ProxyError | None = None
+        self._under_way = UnderWay()
         self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -103,48 +83,23 @@ class Connection:
                     await self._taken()
             tunnel = self._carrier.tunnel
             if tunnel is not None:  # run here, where nothing of its request is kept, for hours
-                self._finish(await tunnel.run())
+                self._under_way.finish(await tunnel.run(), self._carrier)
             if tunnel is None or self._client.blocked:
                 await self._taken()
             end = DONE
             if tunnel is None:
-                await self._client.linger()
+                await linger(self._client)
         except TimeoutError:
             end = Reason.IDLE
         except asyncio.CancelledError:
-            if self._overruled is None:
+            if self._under_way.overruled is None:
                 raise
-            end = self._cut_reason()
+            end = self._under_way.cut_reason
         except Exception:  # a defect of ours
             logger.exception("a connection of job %r failed", self._job.id)
             end = Reason.INTERNAL
         finally:
             self._release(end)
-
-    def leave(self) -> None:
-        """End if nothing is lost by it; else the request under way is the last."""
-        if self._heads.idle and not self._client.inbox:
-            self._client.abort()
-
-    def cut(self) -> None:
-        """End now."""
-        if self.task is not None:
-            self.task.cancel()
-
-    def review(self) -> None:
-        """Decide again about what is under way, and end it if it is refused now."""
-        job, gate, exchange = self._job, self._gate, self._exchange or self._outer
-        if exchange is None:
-            if job.gone is Reason.UNKNOWN_JOB:
-                self.leave()
-        elif self._overruled is None:
-            is_running = exchange.status is not None and not self._carrier.is_judging
-            if job.gone is not None:
-                self._overruled = ProxyError(job.gone)
-            elif gate.settings.node.close_revoked or not is_running:
-                self._overruled = refused_now(job.policy, exchange.targets(), exchange.address, gate.is_own)
-            if self._overruled is not None:
-                self.cut()
 
     async def _serve_next(self) -> bool:
         """Serve one request; ``False`` when the connection is over."""
@@ -153,27 +108,17 @@ class Connection:
                 self._gate.head_limits, self._gate.settings.timeouts, self._is_over
             )
         except ProxyError as error:
-            exchange = self._new_exchange()
-            go_on, end = self._refuse(error, None, exchange)
-            exchange.finish(end)
-            self._visit.count()
-            return go_on
+            return self._refuse_head(error)
         if request is None:
             return False
         if self._gate.retiring and not self._client.inbox:
             request = replace(request, keep_alive=False)
-        if self._visit.look(request.headers if self._inside is None else None):
-            self._job.open.discard(self)
-            self._job = self._visit.job
-            self._carrier = Carrier(self._gate, self._job, self._client)
-            self._join()
-            self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
-        exchange = self._new_exchange(
-            is_probe=self._inside is None and is_probe(request, self._visit.peer.text)
-        )
-        self._exchange = exchange
-        exchange.wait_up_s -= self._carrier.up_lane.waited_s  # until ``_finish``
-        exchange.wait_down_s -= self._carrier.down_lane.waited_s
+        under_way = self._under_way
+        inside = under_way.inside
+        if self._visit.look(request.headers if inside is None else None):
+            self._change_job()
+        exchange = self._new_exchange(is_probe=inside is None and is_probe(request, self._visit.peer.text))
+        under_way.begin(exchange, self._carrier)
         end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
@@ -182,26 +127,23 @@ class Connection:
         except Cut as cut:
             go_on, end = self._cut(cut.reason)
         except asyncio.CancelledError:
-            end = self._cut_reason()
-            if (overruled := self._answerable(exchange)) is None:
+            end, overruled = under_way.cut_reason, under_way.refusal
+            if overruled is None or self.task is None or self.task.uncancel():  # the gate stops
                 raise
+            under_way.overruled = None
             go_on, end = self._refuse(overruled, request, exchange)
         except Exception:  # a defect of ours: this connection ends, no other notices
             logger.exception("request %s failed", exchange.id)
-            if exchange.status is None:
-                failure = ProxyError(Reason.INTERNAL, "The gate failed; this was logged.")
-                go_on, end = self._refuse(failure, request, exchange)
-            else:  # the client has been told something else
-                go_on, end = self._cut(Reason.INTERNAL)
+            go_on, end = self._fail(request, exchange)
         finally:
             if self._carrier.tunnel is None:
-                self._finish(end)
+                under_way.finish(end, self._carrier)
         return go_on
 
     async def _serve(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
         """Take one request all the way; say whether another may follow, and how this one ended."""
         try:
-            target, path = self._asked(request, exchange)
+            target, path = asked(request, exchange, self._under_way.inside)
         except ProxyError:  # costs as much as any other request, and is one
             if self._visit.stranger is None:
                 self._visit.count()
@@ -230,18 +172,6 @@ class Connection:
         is_removed = self._job.gone is Reason.UNKNOWN_JOB and not self._client.inbox
         return is_removed or self._gate.draining
 
-    def _asked(self, request: RequestHead, exchange: Exchange) -> tuple[Target, bytes]:
-        """Read the request target: whom it names, and the path to ask for."""
-        if self._inside is not None:
-            target = exchange.asks(Kind.HTTP, request.method, self._inside)
-            if request.method == b"CONNECT" or request.host != self._inside:
-                raise ProxyError(Reason.NOT_HTTP)
-            return target, parse_origin(request.target)
-        if request.method == b"CONNECT":
-            return exchange.asks(Kind.CONNECT, request.method, parse_connect(request.target)), b""
-        authority, path = parse_absolute(request.target)
-        return exchange.asks(Kind.HTTP, request.method, authority), path
-
     def _answer(self, write: Callable[..., bytes], request: RequestHead, exchange: Exchange) -> bool:
         """Answer with a response of our own; content that came with the request ends the connection."""
         exchange.allow()
@@ -254,7 +184,7 @@ class Connection:
         """Answer CONNECT to a plain-HTTP port undialled: plain requests follow, each decided on its own."""
         exchange.allow()
         exchange.status = 200
-        self._inside, self._outer = Authority(target.host, target.port), exchange
+        self._under_way.enter(Authority(target.host, target.port))
         self._client.write(CONNECTED)
         return True
 
@@ -262,6 +192,40 @@ class Connection:
         """Be one of the job's connections: whatever changes for it changes for this one."""
         self._client.bound_unsent(self._job.down.send_buffer_bytes)
         self._job.open.add(self)
+
+    def _change_job(self) -> None:
+        """Be a connection of the job that the last request has shown."""
+        self._job.open.discard(self)
+        self._job = self._visit.job
+        self._carrier = Carrier(self._gate, self._job, self._client)
+        self._join()
+        self._client.read_for(self._job.up, self._job.up.receive_buffer_bytes)
+
+    # --- from outside -----------------------------------------------------------------
+
+    def leave(self) -> None:
+        """End if nothing is lost by it; else the request under way is the last."""
+        if self._heads.idle and not self._client.inbox:
+            self._client.abort()
+
+    def cut(self) -> None:
+        """End now."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def review(self) -> None:
+        """Decide again about what is under way, and end it if it is refused now."""
+        gate, under_way = self._gate, self._under_way
+        if under_way.record is None:
+            if self._job.gone is Reason.UNKNOWN_JOB:
+                self.leave()
+        elif under_way.overrule(
+            self._job,
+            gate.is_own,
+            is_judging=self._carrier.is_judging,
+            spares_running=not gate.settings.node.close_revoked,
+        ):
+            self.cut()
 
     # --- the ends ---------------------------------------------------------------------
 
@@ -279,27 +243,33 @@ class Connection:
         if self._client.inbox:
             await asyncio.sleep(0)  # requests that are there already let other connections go first
 
+    def _refuse_head(self, error: ProxyError) -> bool:
+        """Refuse what is no head; it counts as a request all the same."""
+        exchange = self._new_exchange()
+        go_on, end = self._refuse(error, None, exchange)
+        exchange.finish(end)
+        self._visit.count()
+        return go_on
+
+    def _fail(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
+        """Say that the gate failed, unless the client has been told something else."""
+        if exchange.status is not None:
+            return self._cut(Reason.INTERNAL)
+        failure = ProxyError(Reason.INTERNAL, "The gate failed; this was logged.")
+        return self._refuse(failure, request, exchange)
+
     def _refuse(
         self, error: ProxyError, request: RequestHead | None, exchange: Exchange
     ) -> tuple[bool, Reason]:
         """Turn an error into a reply, or a close where HTTP may not be written."""
-        if self._inside is not None and (
+        if self._under_way.inside is not None and (
             request is None or error.reason in (Reason.NOT_HTTP, Reason.BAD_REQUEST)
         ):
-            if self._outer is not None:
-                self._outer.finish(Reason.NOT_HTTP)
+            self._under_way.leave(Reason.NOT_HTTP)
             return False, Reason.NOT_HTTP
         exchange.refuse(error.reason)
         exchange.status = status_of(error.reason)
-        keep = (
-            request is not None
-            and request.keep_alive
-            and request.method != b"CONNECT"
-            and request.content.kind == "none"
-            and self._visit.refusal is None
-            and self._visit.stranger is None
-            and error.reason not in _LAST
-        )
+        keep = request is not None and self._visit.is_welcome and may_follow(error, request)
         self._client.write(reply(error, request, close=not keep, note=self._gate.settings.node.refusal_note))
         self._carrier.let_go(reset=True)
         return keep, error.reason
@@ -309,47 +279,17 @@ class Connection:
         self._client.abort(reset=True)
         return False, reason
 
-    def _answerable(self, exchange: Exchange) -> ProxyError | None:
-        """Take the refusal of an exchange that was overruled before it was answered; ``None``: it is cut."""
-        if exchange.status is not None or self._outer is not None or self.task is None:
-            return None
-        overruled = self._overruled
-        if overruled is None or self.task.uncancel():  # the gate stops
-            return None
-        self._overruled = None
-        return overruled
-
-    def _cut_reason(self) -> Reason:
-        """Say why what was cut was cut."""
-        if self._overruled is None:
-            return DRAINED
-        return Reason.QUOTA if self._overruled.reason is Reason.QUOTA else Reason.REVOKED
-
     def _new_exchange(self, *, is_probe: bool = False) -> Exchange:
         """Begin the record of a request; that of a probe is read by nobody."""
         job, peer = self._visit.whose(), self._visit.peer.text
         usage, journal = (Usage(), Journal()) if is_probe else (job.usage, self._gate.journal)
         return Exchange(job.id, peer, usage, journal, time.monotonic)
 
-    def _finish(self, end: Reason) -> None:
-        """Complete the record of what was under way, unless plain HTTP inside goes on."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is None:
-            return
-        carrier = self._carrier
-        exchange.wait_up_s += carrier.up_lane.waited_s
-        exchange.wait_down_s += carrier.down_lane.waited_s
-        if carrier.tunnel is not None:
-            exchange.bytes_up, exchange.bytes_down = carrier.tunnel.moved_bytes
-        if exchange is not self._outer:
-            exchange.finish(end)
-
     def _release(self, end: Reason) -> None:
         """Let both sides go; what was under way looks cut."""
         self._job.open.discard(self)
-        self._finish(end)
-        if self._outer is not None:
-            self._outer.finish(end)
+        self._under_way.finish(end, self._carrier)
+        self._under_way.leave(end)
         is_cut = end is not DONE
         self._carrier.let_go(reset=is_cut)
         self._client.abort(reset=is_cut)

@@ -1,7 +1,8 @@
 """The one error tree of the gate.
 
-Every refusal and every failure is a ``ProxyError`` with a ``Reason``; the reason
-alone decides the status, the ``Proxy-Status`` error and the log (``replies.py``).
+Every refusal and every failure is a ``ProxyError`` with a ``Reason``, or a ``Cut`` where
+no reply can be written any more. The reason alone decides the status, the
+``Proxy-Status`` error and the log (``replies.py``).
 Errors of libraries and of the operating system are translated once, at the edge
 that meets them.
 """
@@ -93,3 +94,11 @@ class BadRequest(ProxyError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.BAD_REQUEST, detail)
+
+
+class Cut(Exception):
+    """The exchange broke after the client was told something: only a reset is left to say."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason

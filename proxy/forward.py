@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .content import Chunked, ContentTooLarge, Framing, KnownLength
-from .errors import ProxyError, Reason
+from .content import Chunked, Framing, KnownLength
+from .errors import Cut, ProxyError, Reason
 from .exchange import Exchange
 from .framing import NO_CONTENT
 from .head import (
@@ -24,23 +24,22 @@ from .legs import Legs, pay
 from .relay import End, Relay
 from .repeats import Rewriter
 from .tunnel import IdleWatch, Tunnel
+from .upload import Upload
 
 #: Interim responses accepted in front of a final one; more is an upstream that plays with us.
 MAX_INTERIM = 32
 #: Methods that may be sent again when a kept connection turns out to be dead (RFC 9110 §9.2.2).
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+#: Why a response was not whole.
+_BROKEN = {
+    End.EOF: Reason.UPSTREAM_CLOSED,
+    End.INVALID: Reason.UPSTREAM_INVALID,
+    End.SOURCE_LOST: Reason.UPSTREAM_RESET,
+}
 
 
 class Stale(Exception):
     """A kept upstream connection had ended before it took anything: dial and send again."""
-
-
-class Cut(Exception):
-    """The exchange broke after the client was told something: only a reset is left to say."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Forward:
         self._exchange = exchange
         self._options = options
         self._rewriter = rewriter
-        self._upload: Relay | None = None
+        self._upload: Upload | None = None
         self._download: Relay | None = None
 
     async def run(self, head: bytes, *, reused: bool) -> tuple[bool, bool]:
@@ -131,18 +130,11 @@ class Forward:
             raise Stale  # what came before the request is not its response (RFC 9112 §9.2)
         legs.upstream.write(head)
         self._exchange.bytes_up += request.size_bytes
-        if request.content is NO_CONTENT:
-            return
-        framing: Framing
-        if request.content.kind == "chunked":
-            framing = Chunked(max_bytes=self._options.max_content_bytes)
-        elif request.content.length:
-            framing = KnownLength(request.content.length)
-        else:
-            return
-        self._upload = Relay(legs.client, legs.upstream, lane=legs.up_lane, framing=framing)
-        self._upload.on_end = self._upload_ended
-        self._upload.start()
+        content = request.content
+        if content is not NO_CONTENT and (content.length or content.kind == "chunked"):
+            self._upload = Upload(legs, content, self._options.max_content_bytes)
+            self._upload.on_end = self._upload_ended
+            self._upload.start()
 
     def _upload_ended(self, upload: Relay) -> None:
         """Never complete a request that is not whole: reset the upstream, which wakes whoever waits."""
@@ -210,14 +202,8 @@ class Forward:
         legs, upload = self._legs, self._upload
         if legs.client.is_lost:
             return Cut(Reason.CLIENT_RESET)
-        if upload is not None and upload.end is End.EOF:
-            return ProxyError(Reason.BAD_REQUEST, "The request's content ended early.")
-        if upload is not None and upload.end is End.INVALID:
-            if isinstance(upload.error, ContentTooLarge):
-                return ProxyError(
-                    Reason.CONTENT_TOO_LARGE, "The request's content is larger than allowed here."
-                )
-            return ProxyError(Reason.BAD_REQUEST, "The request's chunked coding is broken.")
+        if upload is not None and (refusal := upload.refusal) is not None:
+            return refusal
         untouched = reused and upload is None and not legs.upstream.inbox
         if untouched and self._request.method in IDEMPOTENT:
             return Stale()
@@ -226,7 +212,7 @@ class Forward:
     def _kept(self, response: ResponseHead) -> tuple[bool, bool]:
         """Say which connections can serve another request behind this response: client's, upstream's."""
         request, kind = self._request, response.content.kind
-        uploaded = self._upload is None or self._upload.end is End.COMPLETE
+        uploaded = self._upload is None or self._upload.is_whole
         ends = kind == "until-close" or (kind == "chunked" and not request.minor)
         return request.keep_alive and uploaded and not ends, response.keep_alive and uploaded
 
@@ -282,15 +268,9 @@ class Forward:
         if end is End.COMPLETE or (end is End.EOF and kind == "until-close"):
             return keep_client, keep_upstream and end is End.COMPLETE
         if end is End.TARGET_LOST:
-            raise Cut(Reason.CLIENT_RESET if self._upload_failed() else Reason.IDLE)
-        raise Cut(
-            {End.INVALID: Reason.UPSTREAM_INVALID, End.EOF: Reason.UPSTREAM_CLOSED}.get(
-                end, Reason.UPSTREAM_RESET
-            )
-        )
-
-    def _upload_failed(self) -> bool:
-        return self._upload is not None and self._upload.end not in (None, End.COMPLETE)
+            upload_failed = self._upload is not None and self._upload.has_failed
+            raise Cut(Reason.CLIENT_RESET if upload_failed else Reason.IDLE)
+        raise Cut(_BROKEN[end])
 
     async def _bring(self, down: Relay) -> End:
         """Relay the content; the usual small one has come with the head and needs no wait."""

@@ -92,6 +92,8 @@ _ANSWERS = {
 _ALLOW = "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT\r\n"
 #: RFC 9110 §11.7.1, RFC 7617 §2: what a client has to be told to send credentials, or other ones.
 _CHALLENGE = 'Proxy-Authenticate: Basic realm="jobgate"\r\n'
+#: After these nothing else is served on the connection.
+_LAST = frozenset((Reason.BAD_REQUEST, Reason.INTERNAL, Reason.DRAINING, Reason.UNKNOWN_JOB))
 _WEIGHT_ZERO = re.compile(rb"q=0(?:\.0{0,3})?")
 
 
@@ -149,6 +151,16 @@ def reply(error: ProxyError, request: RequestHead | None, *, close: bool, note: 
     phrase = f"{_PHRASES[answer.status]} (jobgate: {token})"
     head = _head(answer.status, phrase, fields, body, as_json=as_json, close=close)
     return head if request is not None and request.method == b"HEAD" else head + body
+
+
+def may_follow(error: ProxyError, request: RequestHead) -> bool:
+    """Say whether another request may follow a refused one, of which nothing is left to read."""
+    return (
+        request.keep_alive
+        and request.method != b"CONNECT"
+        and request.content.kind == "none"
+        and error.reason not in _LAST
+    )
 
 
 def own_page(

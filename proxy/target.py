@@ -8,11 +8,16 @@ judged on bytes; paths and queries stay as they are.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobgate.config.host import Authority, HostError, parse_authority
 
-from .errors import BadRequest
+from .decision import Kind, Target
+from .errors import BadRequest, ProxyError, Reason
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .head import RequestHead
 
 #: Scheme, authority, path with query; what is left would be a fragment.
 _ABSOLUTE = re.compile(rb"(?i:http)://([^/?#]*+)([^#]*+)")
@@ -78,6 +83,28 @@ def parse_origin(target: bytes) -> bytes:
     if target[:1] != b"/" or b"#" in target:
         raise BadRequest('Inside this tunnel a request target is a path, as in "GET /index.html".')
     return target
+
+
+def asked(request: RequestHead, exchange: Exchange, inside: Authority | None) -> tuple[Target, bytes]:
+    """Read whom a request asks for, and the path to ask for: empty for CONNECT.
+
+    Args:
+        exchange: Notes it, even where the path is refused.
+        inside: Whom a CONNECT has asked for that the request came in, as plain HTTP.
+
+    Raises:
+        ProxyError: ``not-http``: inside it is another CONNECT, or asks for another host.
+        BadRequest: The target is not of the form that it has to be (400).
+    """
+    if inside is not None:
+        target = exchange.asks(Kind.HTTP, request.method, inside)
+        if request.method == b"CONNECT" or request.host != inside:
+            raise ProxyError(Reason.NOT_HTTP)
+        return target, parse_origin(request.target)
+    if request.method == b"CONNECT":
+        return exchange.asks(Kind.CONNECT, request.method, parse_connect(request.target)), b""
+    authority, path = parse_absolute(request.target)
+    return exchange.asks(Kind.HTTP, request.method, authority), path
 
 
 def refuse_target(method: bytes, target: bytes) -> BadRequest | None:

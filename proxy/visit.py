@@ -95,6 +95,11 @@ class Visit:
         self.job = job
         return True
 
+    @property
+    def is_welcome(self) -> bool:
+        """Whether requests are served on it, and the last one has a job."""
+        return self.refusal is None and self.stranger is None
+
     def whose(self) -> Job:
         """Say with whom the last request is counted: a stranger's is nobody's."""
         return self.job if self.stranger is None else self._nobody

@@ -13,21 +13,17 @@ connections close while a shutdown is pending. The sending side is ended by
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from .alarms import Alarm, Alarms, own_alarms
+from .alarms import Alarms, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
+from .waiting import Waiting
 
 #: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
 NARROW_BYTES = 4096
-#: A lingering close reads on for this long, so that a refusal is not lost to a reset (RFC 9112 §9.6).
-LINGER_S = 2.0
-#: … and throws away at most this much.
-LINGER_BYTES = 1 << 20
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -53,7 +49,7 @@ class Reader(Protocol):
         """Note that the connection is gone in both directions."""
 
 
-class Wire(asyncio.BufferedProtocol):
+class Wire(Waiting, asyncio.BufferedProtocol):
     """A connected stream socket with bounded reading and half-close.
 
     Args:
@@ -64,26 +60,20 @@ class Wire(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_alarm",
-        "_alarm_at",
-        "_alarms",
-        "_closing",
-        "_deadline",
         "_fin_wanted",
         "_inbox_limit_bytes",
         "_is_paused",
         "_source",
         "_transport",
         "_unsent_bytes",
-        "_waiter",
         "at_eof",
         "blocked",
         "error",
         "inbox",
         "is_answering",
+        "is_closing",
         "is_lost",
         "is_narrow",
-        "loop",
         "on_lost",
         "on_writable",
         "reader",
@@ -95,14 +85,13 @@ class Wire(asyncio.BufferedProtocol):
     def __init__(
         self, sock: socket.socket, source: Window, inbox_limit_bytes: int, alarms: Alarms | None = None
     ) -> None:
+        Waiting.__init__(self, own_alarms() if alarms is None else alarms)
         self.sock = sock
         self.inbox = bytearray()
         self.reader: Reader | None = None
         self.on_writable: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
-        self.at_eof = False
-        self.is_lost = False
-        self.blocked = False
+        self.at_eof = self.is_lost = self.is_closing = self.blocked = False
         #: Read little at once.
         self.is_narrow = False
         #: A failed write ends the sending side alone: an answer may have come before the reset.
@@ -111,23 +100,8 @@ class Wire(asyncio.BufferedProtocol):
         self._source = source
         self._inbox_limit_bytes = inbox_limit_bytes
         self._fin_wanted = False
-        self._closing = False
         self._is_paused = False
         self._unsent_bytes: int | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._deadline = math.inf  # of the waiter
-        #: Stays over many waits, each of which only moves the deadline on.
-        self._alarm: Alarm | None = None
-        self._alarm_at = math.inf
-        self._alarms = alarms = own_alarms() if alarms is None else alarms
-        self.loop = alarms.loop
-
-    @classmethod
-    async def open(cls, sock: socket.socket, source: Window, inbox_limit_bytes: int) -> Wire:
-        """Wrap a connected socket and give it to the loop."""
-        wire = cls(sock, source, inbox_limit_bytes)
-        await wire.attach()
-        return wire
 
     def attach(self) -> Awaitable[object]:
         """Give the socket to the loop, of either leg: without TLS that makes no difference to it."""
@@ -164,7 +138,7 @@ class Wire(asyncio.BufferedProtocol):
         self.inbox += self._source.window[:nbytes]
         if len(self.inbox) >= self._inbox_limit_bytes:
             self.pause_reading()
-        self._wake()
+        self.wake()
 
     def eof_received(self) -> bool:
         """Keep the sending side open: a FIN ends one direction only."""
@@ -175,7 +149,7 @@ class Wire(asyncio.BufferedProtocol):
         if self.reader is not None:
             self.reader.eof()
         else:
-            self._wake()
+            self.wake()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,14 +158,12 @@ class Wire(asyncio.BufferedProtocol):
             return
         self.is_lost = True
         del self._transport  # which holds us: nothing is left to collect
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self.forget_alarm()
         if isinstance(exc, OSError):
             self.error = exc
         if self.reader is not None:
             self.reader.lost()
-        self._wake()
+        self.wake()
         if self.on_lost is not None:
             self.on_lost()
         self.on_writable = self.on_lost = None
@@ -237,7 +209,7 @@ class Wire(asyncio.BufferedProtocol):
             over.set_result(None)
             return over
         self.resume_reading()
-        return self._until(deadline)
+        return self.until(deadline)
 
     # --- writing -------------------------------------------------------------------
 
@@ -246,7 +218,7 @@ class Wire(asyncio.BufferedProtocol):
 
         A view is copied before it is kept. Writing to a lost connection does nothing.
         """
-        if self.is_lost or self._closing:
+        if self.is_lost or self.is_closing:
             return True
         sent = 0
         if not self.blocked:
@@ -274,7 +246,7 @@ class Wire(asyncio.BufferedProtocol):
             callback()
         if self._fin_wanted:
             self.send_fin()
-        self._wake()
+        self.wake()
 
     async def drained(self, deadline: float) -> None:
         """Wait until the kernel has taken everything written.
@@ -283,7 +255,7 @@ class Wire(asyncio.BufferedProtocol):
             TimeoutError: The deadline came first.
         """
         while self.blocked and not self.is_lost:
-            await self._until(deadline)
+            await self.until(deadline)
 
     def bound_unsent(self, size_bytes: int | None) -> None:
         """Bound what the kernel keeps for a peer that does not read; ``None``: as it likes."""
@@ -297,7 +269,7 @@ class Wire(asyncio.BufferedProtocol):
             self._fin_wanted = True
             return
         self._fin_wanted = False
-        if self.is_lost or self._closing:
+        if self.is_lost or self.is_closing:
             return
         try:
             self.sock.shutdown(socket.SHUT_WR)
@@ -309,8 +281,8 @@ class Wire(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close after what was written is gone."""
         self.reader = self.on_writable = self.on_lost = None
-        if not self.is_lost and not self._closing:
-            self._closing = True
+        if not self.is_lost and not self.is_closing:
+            self.is_closing = True
             self._transport.close()
 
     def abort(self, *, reset: bool = False) -> None:
@@ -318,58 +290,13 @@ class Wire(asyncio.BufferedProtocol):
         self.reader = self.on_writable = self.on_lost = None
         if self.is_lost:
             return
-        self._closing = True
+        self.is_closing = True
         if reset:
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             except OSError as error:
                 self.error = self.error or error
         self._transport.abort()
-
-    async def linger(self) -> None:
-        """Close in stages: FIN, read on for a moment, close (RFC 9112 §9.6).
-
-        A close with unread input would send a reset, which can overtake the reply.
-        """
-        if self._closing:
-            return
-        self.reader = self.on_writable = self.on_lost = None
-        deadline = self.loop.time() + LINGER_S
-        thrown_away = len(self.take_inbox())
-        try:
-            await self.drained(deadline)
-            self.send_fin()
-            while not self.at_eof and not self.is_lost and thrown_away < LINGER_BYTES:
-                await self.more(deadline)
-                thrown_away += len(self.take_inbox())
-        except TimeoutError:
-            pass
-        self.abort()
-
-    # --- inside --------------------------------------------------------------------
-
-    def _until(self, deadline: float) -> asyncio.Future[None]:
-        """Return what the next event settles, or the deadline."""
-        self._waiter = waiter = self.loop.create_future()
-        self._deadline = deadline
-        if deadline < self._alarm_at:
-            self._set_alarm()
-        return waiter
-
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._alarms.at(self._deadline, self._expire)
-        self._alarm_at = self._deadline
-
-    def _expire(self) -> None:
-        self._alarm, self._alarm_at = None, math.inf
-        if self._waiter is None or self._waiter.done():
-            return
-        if self.loop.time() < self._deadline:
-            self._set_alarm()
-        else:
-            self._waiter.set_exception(TimeoutError())
 
     def _refused(self, error: OSError) -> None:
         """Take a failed write: end, or send nothing more and read what is left."""
@@ -378,8 +305,3 @@ class Wire(asyncio.BufferedProtocol):
             self.blocked = True
         else:
             self._transport.abort()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)

@@ -37,6 +37,7 @@ EDGES = {
         | {
             "journal",
             "legs",
+            "linger",
             "listener",
             "logwriter",
             "own",
@@ -49,7 +50,7 @@ EDGES = {
             "splice",
             "tunnel",
         }
-        | {"upstream", "watch", "wire"}
+        | {"upstream", "waiting", "watch", "wire"}
     ),
     "ratelimit": frozenset[str](),
     "config": frozenset[str](),

@@ -282,7 +282,7 @@ async def test_client_that_never_reads_is_cut() -> None:
 
 
 async def test_answer_with_close_is_not_lost_to_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobgate.proxy.wire.LINGER_S", 0.0)
+    monkeypatch.setattr("jobgate.proxy.linger.LINGER_S", 0.0)
     content = b"x" * 60_000  # one piece: all of it is written while the client has taken little
     async with (
         Origin(answer(ok(content))) as origin,

@@ -44,7 +44,8 @@ class Scratch:
 async def rig() -> AsyncIterator[Rig]:
     ours, peer = socket.socketpair()
     ours.setblocking(False)
-    wire = await Wire.open(ours, Scratch(), 4096)
+    wire = Wire(ours, Scratch(), 4096)
+    await wire.attach()
     with peer:
         yield Rig(wire, peer)
         wire.abort()

@@ -40,7 +40,9 @@ class Stream:
         self._lane, self._splicer = lane, splicer
 
     async def __aenter__(self) -> Stream:
-        self.source, self.target = [await Wire.open(sock, Scratch(), WINDOW) for sock in self._sockets]
+        self.source, self.target = (Wire(sock, Scratch(), WINDOW) for sock in self._sockets)
+        await self.source.attach()
+        await self.target.attach()
         self.relay = Relay(self.source, self.target, lane=self._lane, splicer=self._splicer)
         self.target.on_lost = self.relay.stop
         self.relay.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,15 @@ from jobgate.proxy.decision import Decision, Kind, Target
 from jobgate.proxy.errors import BadRequest, ProxyError, Reason
 from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head, parse_response_head
 from jobgate.proxy.headers import field_value
-from jobgate.proxy.replies import denials_reply, options_reply, own_page, refusal, reply, status_of
+from jobgate.proxy.replies import (
+    denials_reply,
+    may_follow,
+    options_reply,
+    own_page,
+    refusal,
+    reply,
+    status_of,
+)
 
 LIMITS = HeadLimits(65536, 16384, 128)
 
@@ -249,3 +258,24 @@ def test_own_page_is_the_job_s_own_refusals() -> None:
 def test_own_page_is_the_only_one(method: bytes, path: bytes) -> None:
     with pytest.raises(BadRequest):
         own_page(request(method=method), path, [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked", "follows"),
+    [
+        pytest.param(Reason.NOT_LISTED, request(), True, id="usual"),
+        pytest.param(Reason.NOT_LISTED, request(b"Connection: close"), False, id="client-ends"),
+        pytest.param(Reason.NOT_LISTED, request(b"Content-Length: 1", method=b"POST"), False, id="content"),
+        pytest.param(
+            Reason.NOT_LISTED, replace(request(), method=b"CONNECT"), False, id="what-follows-is-a-tunnel's"
+        ),
+        pytest.param(Reason.BAD_REQUEST, request(), False, id="read-differently"),
+        pytest.param(Reason.DRAINING, request(), False, id="gate-ends"),
+        pytest.param(Reason.UNKNOWN_JOB, request(), False, id="job-has-ended"),
+        pytest.param(Reason.INTERNAL, request(), False, id="defect"),
+    ],
+)
+def test_another_request_follows_only_where_nothing_is_left_of_the_refused_one(
+    reason: Reason, asked: RequestHead, follows: bool
+) -> None:
+    assert may_follow(ProxyError(reason), asked) is follows

@@ -6,9 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobgate.config.host import Authority
-from jobgate.proxy.errors import BadRequest
-from jobgate.proxy.target import Absolute, parse_absolute, parse_connect, parse_origin, refuse_target
+from jobgate.config.host import Authority, parse_authority
+from jobgate.proxy.errors import BadRequest, ProxyError, Reason
+from jobgate.proxy.exchange import Exchange
+from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head
+from jobgate.proxy.journal import Journal
+from jobgate.proxy.target import (
+    Absolute,
+    asked,
+    parse_absolute,
+    parse_connect,
+    parse_origin,
+    refuse_target,
+)
+from jobgate.proxy.usage import Usage
+from support.clock import VirtualClock
+from support.policies import connect, http
 
 CONNECT_GOOD = {
     "A1 usual": (b"ok.test:443", "ok.test:443"),
@@ -196,3 +209,41 @@ def test_any_bytes_are_an_authority_or_a_bad_request(target: bytes) -> None:
         assert found.detail.isprintable()
     else:
         assert parse_connect(str(found).encode()) == found
+
+
+INSIDE = parse_authority(b"ok.test:80", None)
+
+
+def begun() -> Exchange:
+    return Exchange("job", "192.0.2.7:49152", Usage(), Journal(), VirtualClock().time)
+
+
+def head(line: bytes, host: bytes = b"ok.test") -> RequestHead:
+    raw = line + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+    return parse_request_head(raw, HeadLimits(4096, 1024, 64))
+
+
+def test_asked_reads_every_form_and_notes_it() -> None:
+    for request, inside, target, path in (
+        (head(b"CONNECT ok.test:443", b"ok.test:443"), None, connect("ok.test:443"), b""),
+        (head(b"GET http://ok.test/a?b"), None, http("ok.test:80"), b"/a?b"),
+        (head(b"GET /a?b"), INSIDE, http("ok.test:80"), b"/a?b"),
+    ):
+        exchange = begun()
+        assert asked(request, exchange, inside) == (target, path)
+        assert exchange.target == target
+
+
+@pytest.mark.parametrize(
+    ("line", "host", "reason"),
+    [
+        pytest.param(b"GET /", b"other.test", Reason.NOT_HTTP, id="another-host"),
+        pytest.param(b"CONNECT ok.test:80", b"ok.test:80", Reason.NOT_HTTP, id="connect"),
+        pytest.param(b"GET http://ok.test/", b"ok.test", Reason.BAD_REQUEST, id="absolute-form"),
+    ],
+)
+def test_asked_inside_a_connect_is_a_path_of_its_host(line: bytes, host: bytes, reason: Reason) -> None:
+    exchange = begun()
+    with pytest.raises(ProxyError) as caught:
+        asked(head(line, host), exchange, INSIDE)
+    assert (caught.value.reason, exchange.target) == (reason, http("ok.test:80"))

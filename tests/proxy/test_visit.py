@@ -84,6 +84,7 @@ def test_first_job_that_is_shown_keeps_the_connection() -> None:
     assert (scene.visit.job, scene.visit.whose(), scene.refused()) == (scene.a, scene.nobody, Reason.AUTH)
     assert not scene.visit.look(showing("a:"))
     assert (scene.visit.whose(), scene.refused()) == (scene.a, None)
+    assert scene.visit.is_welcome
     assert scene.adopted == [scene.a]
 
 
@@ -92,6 +93,7 @@ def test_stranger_is_refused_and_floods() -> None:
     assert not scene.visit.look([])
     assert (scene.visit.whose(), scene.refused()) == (scene.nobody, Reason.AUTH)
     assert scene.visit.flooding
+    assert not scene.visit.is_welcome
     assert scene.nobody.requests.take() == 0.0
 
 
@@ -113,6 +115,7 @@ def test_inside_a_connect_counts_what_that_showed() -> None:
 def test_too_many_connections(scene: Scene, whose: str, reason: Reason) -> None:
     scene.visit.look(showing("a:"))
     assert scene.visit.job is getattr(scene, whose)
+    assert not scene.visit.is_welcome
     assert scene.refused() is reason
 
 
