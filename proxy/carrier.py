@@ -153,6 +153,6 @@ class Carrier:
                 raise error
         upstream = gate.wire(sock, job.down)
         await upstream.attach()
-        upstream.bound_unsent(job.up.send_buffer_bytes)
         self._upstream = upstream
+        upstream.bound_unsent(job.up.send_buffer_bytes)
         return upstream

@@ -183,8 +183,8 @@ class Forward:
         return moved_bytes
 
     async def _pass_interim(self, response: ResponseHead) -> None:
-        self._exchange.bytes_down += response.size_bytes
         await pay(self._legs.down_lane, response.size_bytes)
+        self._exchange.bytes_down += response.size_bytes
         if self._request.minor:
             self._legs.client.write(self._head_bytes(response, close=False))
             await self._taken()
@@ -245,9 +245,9 @@ class Forward:
         """Bring the final response down; the client is told nothing else from here on."""
         legs, kind = self._legs, response.content.kind
         keep_client, keep_upstream = self._kept(response)
-        self._exchange.bytes_down += response.size_bytes
         if not legs.down_lane.at_once(response.size_bytes):
             await pay(legs.down_lane, response.size_bytes)
+        self._exchange.bytes_down += response.size_bytes
         self._exchange.status = response.status
         framing: Framing | None = None
         if kind == "chunked":
@@ -291,8 +291,8 @@ class Forward:
         """Become a tunnel (RFC 9110 §7.8); what the client sent early is passed on only now."""
         legs, exchange = self._legs, self._exchange
         exchange.status = 101
-        exchange.bytes_down += response.size_bytes
         await pay(legs.down_lane, response.size_bytes)
+        exchange.bytes_down += response.size_bytes
         legs.upstream.is_answering = False
         legs.client.write(self._head_bytes(response, close=False))
         up = Relay(legs.client, legs.upstream, lane=legs.up_lane)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from jobgate.config.host import Address
 from jobgate.proxy.connects import ConnectHeads
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import RequestHead
+from jobgate.proxy.sockets import StreamSocket
 from support.changes import HeldDialer, job_of
 from support.gate import DialHook, loopback_gate
 from support.messages import absolute, connect, ok
@@ -93,3 +95,34 @@ async def test_client_that_leaves_during_a_dial_leaves_no_upstream() -> None:
         await (await origin.peer()).until_ended()
         await until(lambda: not gate.gate.connections)
         await asyncio.sleep(0)
+
+
+class Unbounded(StreamSocket):
+    """A socket of a system that cannot bound what is not sent."""
+
+    def setsockopt(self, level: int, option: int, *_: object) -> None:
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT):
+            raise OSError(errno.ENOPROTOOPT, "protocol not available")
+
+
+class UnboundedDialer(DialHook):
+    """Connects by such sockets."""
+
+    async def __call__(
+        self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
+    ) -> socket.socket:
+        sock = await super().__call__(
+            addresses, port, timeout_s=timeout_s, receive_buffer_bytes=receive_buffer_bytes
+        )
+        return Unbounded(fileno=sock.detach())
+
+
+async def test_upstream_that_cannot_be_bounded_is_let_go() -> None:
+    async with (
+        Origin(swallow) as origin,
+        loopback_gate(dialer=UnboundedDialer(), rate='"10mbit"') as gate,
+        gate.client() as client,
+    ):
+        response = await client.request(connect(f"ok.test:{origin.port}"), "CONNECT")
+        assert (response.status, response.value("x-jobgate-reason")) == (500, "internal")
+        await (await origin.peer()).until_ended()

@@ -441,6 +441,19 @@ async def test_bytes_of_both_directions_are_counted_whole() -> None:
         assert (counters.bytes_up, counters.bytes_down) == (len(request), len(response))
 
 
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["final", "interim"])
+async def test_head_that_no_quota_is_left_for_is_not_counted(head: bytes) -> None:
+    async with (
+        Origin(answer(head + ok(b"content"))) as origin,
+        loopback_gate(job="max_bytes_down = 10") as gate,
+        gate.client() as client,
+    ):
+        response = await client.request(absolute(url(origin)))
+        assert (response.status, response.value("x-jobgate-reason")) == (403, "quota")
+        await gate.until_closed(1)
+        assert gate.closes[0]["bytes_down"] == gate.gate.jobs["job"].counters().bytes_down == 0
+
+
 async def test_time_held_back_is_logged_for_a_request_that_failed() -> None:
     async with (
         Origin(answer_and_close(b"")) as origin,
