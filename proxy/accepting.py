@@ -23,7 +23,7 @@ from .exchange import Exchange
 from .job import Job
 from .peer import Origin, Peer
 from .strangers import Strangers
-from .visit import Visit
+from .visit import NOTHING_SHOWN, Visit
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -64,13 +64,15 @@ class Reception:
         """Those that the loop has."""
         return [connection for job in set(self._tasks.values()) for connection in job.open]
 
-    def accepted(self, entrance: Entrance, sock: socket.socket, text: str) -> None:
+    def accepted(self, entrance: Entrance, sock: socket.socket, text: str, shown: Job | None = None) -> None:
         """Take an accepted socket in; over a cap it is heard and refused, far over it closed unheard.
 
         Args:
             entrance: Of the listener.
             sock: Connected, non-blocking.
             text: The peer's address.
+            shown: Whose the process that accepted it has seen it to be, by a head that is there: it is
+                counted with that job from now on, and each request is judged as ever.
         """
         gate = self._gate
         peer = Peer(text, _uid_behind(sock) if sock.family == socket.AF_UNIX else None)
@@ -79,8 +81,11 @@ class Reception:
             self._log_unwelcome(peer)
             return
         job = entrance.anyones(peer)
-        if job is None and gate.takes(sock, peer):
-            return
+        if job is None:
+            if shown is not None and shown.connections < shown.caps.heard:
+                job = shown
+            elif gate.takes(sock, peer):
+                return
         if len(self._tasks) >= gate.max_heard or not self._has_room(job, peer):
             sock.close()
             return
@@ -91,6 +96,8 @@ class Reception:
             refusal = Reason.OVERLOADED
         owner = gate.nobody if job is None else job
         visit = Visit(entrance, peer, owner, gate.nobody, self._adopter, refusal)
+        if job is not None and job is shown:
+            visit.stranger = NOTHING_SHOWN
         connection = Connection(gate, visit, gate.wire(sock, owner.up), self._loop.time())
         serving = connection.run() if job is not None else self._serve_here(connection, sock, peer)
         task = connection.task = self._loop.create_task(serving)

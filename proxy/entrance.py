@@ -77,4 +77,4 @@ class SharedEntrance:
 
     def identify(self, peer: Peer, headers: Headers) -> Job:
         """Find the job by credentials, by source, or by both."""
-        return self._members.find(self._identities.identify(peer.source, read_credentials(headers)))
+        return self._members.find(self._identities.find(peer.source, headers))

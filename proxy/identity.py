@@ -18,14 +18,18 @@ from jobgate.config.host import Address
 from jobgate.config.networks import NetworkMap
 from jobgate.config.settings import JobSettings
 
-from .credentials import Credentials
+from .credentials import Credentials, credential_fields, read_credentials
 from .errors import ProxyError, Reason
+from .framing import Headers
 
 #: Compared with where there is no token: no text is known whose SHA-256 this is.
 _NO_HASH = bytes(32)
 
 # A name below that of a job. The last dot parts them, since ids of jobs may have dots.
 _MEMBER = re.compile(rb"([A-Za-z0-9._-]+)\.[A-Za-z0-9_-]+")
+#: What is known again; more is forgotten together.
+_MOST = 1024
+_MOST_BYTES = 1024
 #: As the id of a job.
 _MAX_ID_CHARS = 128
 
@@ -58,9 +62,13 @@ class Identities:
         self._token_sources: NetworkMap[str] = NetworkMap()
         self._roaming: set[str] = set()  # jobs that show a token from anywhere
         self._without_token: set[bytes] = set()  # no member has such a name
+        #: What was right, field and source, as long as no job changes. Only who has shown what is right
+        #: can tell by the time that it is here.
+        self._right: dict[tuple[Address | None, bytes], str] = {}
 
     def add(self, job: JobSettings) -> None:
         """Take a job in; of one with a listener of its own only the name is kept."""
+        self._right.clear()
         if job.listen or (job.clients and job.token_hash is None):
             self._without_token.add(job.id.encode())
         if job.listen:
@@ -78,6 +86,7 @@ class Identities:
 
     def remove(self, job: JobSettings) -> None:
         """Forget a job that was added in this form."""
+        self._right.clear()
         self._without_token.discard(job.id.encode())
         if job.listen:
             return
@@ -86,6 +95,20 @@ class Identities:
             sources.remove(network, job.id)
         self._roaming.discard(job.id)
         self._tokens.pop(job.id.encode(), None)
+
+    def find(self, source: Address | None, headers: Headers) -> str:
+        """Say whose request this is, as ``identify``, by its fields; what comes again is known."""
+        fields = credential_fields(headers)
+        if len(fields) != 1 or len(fields[0][1]) > _MOST_BYTES:
+            return self.identify(source, read_credentials(fields))
+        shown = source, fields[0][1]
+        job_id = self._right.get(shown)
+        if job_id is None:
+            job_id = self.identify(source, read_credentials(fields))
+            if len(self._right) >= _MOST:
+                self._right.clear()
+            self._right[shown] = job_id
+        return job_id
 
     def identify(self, source: Address | None, credentials: Credentials | None) -> str:
         """Say whose request this is.

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .job import Job
 
 
+#: Of a connection that is counted with its job before a request of it was read.
+NOTHING_SHOWN = ProxyError(Reason.AUTH)
+
+
 class Visit:
     """One connection, as its requests show themselves.
 
@@ -32,7 +36,7 @@ class Visit:
     Attributes:
         job: Whose the connection is.
         refusal: Why nothing is served on it: there are too many.
-        stranger: Why the last request has no job.
+        stranger: Why the last request has no job, or the first one, until it is read.
         flooding: The last request was a stranger's, or one too many in this second.
     """
 
@@ -105,8 +109,8 @@ class Visit:
         return self.job if self.stranger is None else self._nobody
 
     def count(self) -> float:
-        """Count a request against the job's cap; say in how many seconds one is served again, 0 for now."""
-        wait_s = self.job.requests.take()
+        """Count a request against its job's cap; say in how many seconds one is served again, 0 for now."""
+        wait_s = self.whose().requests.take()
         self.flooding = wait_s > 0
         return wait_s
 

@@ -159,16 +159,49 @@ async def test_connections_wait_for_a_worker_that_is_not_there_but_not_without_e
     hand = Hand(1, ["asyncio", str(tmp_path / "log")], Boss())
     pairs = [socket.socketpair() for _ in range(3)]
     for ours, _ in pairs[:2]:
-        hand.pass_on("unix", ours)
+        hand.pass_on(ours, "unix", "job")
     assert [ours.fileno() for ours, _ in pairs[:2]] == [-1, -1]
     assert [is_open(theirs) for _, theirs in pairs[:2]] == [True, True]
     hand.expect_end()
-    hand.pass_on("unix", pairs[2][0])
+    hand.pass_on(pairs[2][0], "unix", "job")
     assert [is_open(theirs) for _, theirs in pairs] == [False, False, False]
     for _, theirs in pairs:
         theirs.close()
     await hand.kill()
     assert MAX_WAITING < 2000
+
+
+@asynccontextmanager
+async def standing_still(hand: Hand) -> AsyncIterator[socket.socket]:
+    """A worker that reads nothing, whose link is full; and a connection that is for it."""
+    os.kill(hand.pid, signal.SIGSTOP)
+    for number in range(MAX_WAITING):
+        hand.post(orders.own("127.0.0.1", number, there=True))
+    await until_seen(lambda: 0 < len(hand._outbox) < MAX_WAITING)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        theirs.sendall(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        hand.pass_on(ours, "unix", "job")
+        await asyncio.sleep(0)
+        assert len(hand._outbox) > 1
+        yield theirs
+
+
+async def test_what_a_worker_that_stands_still_has_no_room_for_waits_for_it(tmp_path: Path) -> None:
+    async with working(tmp_path) as (hand, _), standing_still(hand) as theirs:
+        os.kill(hand.pid, signal.SIGCONT)
+        answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(theirs, 100), DEADLINE_S)
+        assert answer.startswith(b"HTTP/1.1 403 ")  # no job of this worker
+        assert await hand.ask({}, DEADLINE_S) is not None
+
+
+async def test_connection_that_a_worker_did_not_get_any_more_is_for_the_next_one(tmp_path: Path) -> None:
+    async with working(tmp_path) as (hand, boss), standing_still(hand) as theirs:
+        os.kill(hand.pid, signal.SIGKILL)
+        answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(theirs, 100), DEADLINE_S)
+        assert answer.startswith(b"HTTP/1.1 403 ")  # no job of this worker
+        assert "back" in boss.told
 
 
 def is_open(sock: socket.socket) -> bool:

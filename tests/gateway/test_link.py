@@ -76,9 +76,61 @@ async def test_what_the_kernel_has_no_room_for_now_is_sent_later(
     monkeypatch.setattr(socket, "send_fds", sometimes)
     monkeypatch.setattr(link, "SHORT_S", 0.0)
     with socket.socket() as sock:
+        assert not left.send_now({"n": 1}, [sock.fileno()])
         await left.send({"n": 1}, [sock.fileno()])
     (descriptor,) = (await right.receive()).descriptors
     os.close(descriptor)
+
+
+async def test_short_message_goes_at_once_while_there_is_room(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    left, right = map(Link, pair)
+    with socket.socket() as sock:
+        sent = 0
+        while left.send_now({"n": sent}, [sock.fileno()]):
+            sent += 1
+    assert sent > 10
+    for number in range(sent):
+        body, (descriptor,) = await right.receive()
+        assert body == {"n": number}
+        os.close(descriptor)
+    assert left.send_now({"n": sent})  # nothing of the one that had no room was sent
+    assert (await right.receive()).body == {"n": sent}
+
+
+async def test_message_that_is_long_or_behind_others_does_not_go_at_once(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    left, right = map(Link, pair)
+    assert not left.send_now({"text": "x" * 16_000})
+    sending = asyncio.ensure_future(left.send({"text": "x" * 3_000_000}))
+    await asyncio.sleep(0)
+    assert not left.send_now({"n": 1})
+    await asyncio.gather(sending, right.receive())
+    assert left.send_now({"n": 1})
+    assert (await right.receive()).body == {"n": 1}
+
+
+async def test_message_that_the_kernel_might_take_in_parts_does_not_go_at_once(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the system allows
+    left, right = map(Link, pair)
+    body = {"text": "x" * 5000}
+    assert not left.send_now(body)
+    message, _ = await asyncio.gather(right.receive(), left.send(body))
+    assert message.body == body
+    assert left.send_now({"n": 1})
+
+
+async def test_message_to_a_process_that_has_ended_does_not_go_at_once_or_later(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    left = Link(pair[0])
+    pair[1].close()
+    with pytest.raises(LinkError, match="has ended: Broken pipe"):
+        left.send_now({})
 
 
 class WatchingLoop:

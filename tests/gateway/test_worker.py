@@ -87,7 +87,7 @@ async def test_connections_that_were_accepted_elsewhere_are_served() -> None:
     async with rig() as at:
         at.add()
         (first, client), (second, other) = socket.socketpair(), socket.socketpair()
-        peers = [["unix", socket.AF_UNIX]] * 2
+        peers = [["unix", socket.AF_UNIX, ""]] * 2
         at.worker.heed(Message({"connections": peers}, (first.detach(), second.detach())))
         assert at.gate.connections == 2
         with client, other:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from jobgate.proxy.accepting import RESERVED_DESCRIPTORS, effective_connections, spare
+from jobgate.proxy.job import Job
 from jobgate.proxy.splice import OWN
 from support.client import Client
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
@@ -125,3 +126,60 @@ async def test_stranger_that_leaves_is_counted_no_more() -> None:
             await until(lambda: counts(gate)[""] == 1)
         await gate.gate.reception.emptied()
         assert counts(gate) == {"own": 0, "shared": 0, "": 0}
+
+
+async def answered(gate: RunningGate, head: bytes, shown: Job | None) -> bytes:
+    """Give the gate a connection whose head another process has seen already; what comes back."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    theirs.sendall(head)
+    gate.gate.reception.accepted(gate.gate.shared, ours, "192.0.2.7:49152", shown)
+    with theirs:
+        return await asyncio.get_running_loop().sock_recv(theirs, 1000)
+
+
+def asking(credentials: str) -> bytes:
+    name, value = showing(credentials)[1]
+    return absolute(PROBE, f"{name.decode()}: {value.decode()}")
+
+
+async def test_connection_that_another_process_knows_is_counted_with_its_job_at_once() -> None:
+    async with running_gate(TWO_WAYS, resolver=FakeResolver({})) as gate:
+        job = gate.gate.jobs["shared"]
+        asked = asyncio.ensure_future(answered(gate, asking("shared:t"), job))
+        await asyncio.sleep(0)
+        assert counts(gate) == {"own": 0, "shared": 1, "": 0}
+        assert (await asked).startswith(b"HTTP/1.1 200 ")
+        await gate.gate.reception.emptied()
+        assert counts(gate) == {"own": 0, "shared": 0, "": 0}
+        assert [line["job"] for line in gate.decisions] == ["shared"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [(asking("shared:changed"), 407), (asking("shared:t").replace(b"Host", b"Ho st"), 400)],
+    ids=["token-changed-meanwhile", "no-head"],
+)
+async def test_request_is_nobodys_until_it_shows_a_job_whatever_another_process_knew(
+    head: bytes, status: int
+) -> None:
+    async with running_gate(TWO_WAYS, resolver=FakeResolver({})) as gate:
+        answer = await answered(gate, head, gate.gate.jobs["shared"])
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        await gate.until_closed(1)
+        assert [line["job"] for line in gate.decisions] == [""]
+        assert gate.gate.jobs["shared"].usage.decisions == {}
+
+
+async def test_connection_of_a_job_that_has_far_too_many_stays_a_strangers() -> None:
+    text = TWO_WAYS.replace('token = "t"', 'token = "t"\nmax_connections = 1')
+    async with running_gate(text, resolver=FakeResolver({})) as gate:
+        job = gate.gate.jobs["shared"]
+        job.connections = job.caps.heard
+        try:
+            answer = await answered(gate, asking("shared:t"), job)
+            assert answer.startswith(b"HTTP/1.1 429 ")
+            assert job.connections == job.caps.heard
+        finally:
+            job.connections = 0

@@ -13,6 +13,7 @@ from jobgate.proxy.credentials import Credentials
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.identity import Identities, check_own
 from support.visits import job_settings as job
+from support.visits import showing
 
 
 def shown(text: str | None) -> Credentials | None:
@@ -218,3 +219,46 @@ def test_check_own(needs: str, source: str | None, credentials: str | None, expe
     with pytest.raises(ProxyError) as caught:
         check_own(OWN[needs], address, shown(credentials))
     assert caught.value.reason is expected
+
+
+def test_what_was_right_is_known_again_until_a_job_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", counting)
+    identities, source = Identities(), ip_address("192.0.2.1")
+    identities.add(job("token", token="t1"))
+    for _ in range(3):
+        assert identities.find(source, showing("token:t1")) == "token"
+    assert len(compared) == 1
+    assert identities.find(ip_address("192.0.2.2"), showing("token:t1")) == "token"
+    assert len(compared) == 2  # from elsewhere it is another question
+    for _ in range(2):
+        with pytest.raises(ProxyError):
+            identities.find(source, showing("token:t2"))
+    assert len(compared) == 4  # what is wrong is asked each time
+    identities.remove(job("token", token="t1"))
+    with pytest.raises(ProxyError):
+        identities.find(source, showing("token:t1"))
+    identities.add(job("token", token="t2"))
+    with pytest.raises(ProxyError):
+        identities.find(source, showing("token:t1"))
+    assert identities.find(source, showing("token:t2")) == "token"
+
+
+def test_two_fields_show_nothing_and_many_spellings_are_not_kept() -> None:
+    identities, source = Identities(), ip_address("10.1.0.1")
+    identities.add(job("token", token="t1"))
+    identities.add(job("source", "10.1.0.0/16"))
+    field = showing("token:t1")[1]
+    assert identities.find(source, [field, field]) == "source"
+    assert identities.find(source, []) == "source"
+    for spaces in range(1, 3000):
+        value = field[1].replace(b" ", b" " * spaces)
+        assert identities.find(source, [(field[0], value)]) == "token"
+    assert len(identities._right) <= 1024
+    assert max(len(value) for _, value in identities._right) <= 1024

@@ -9,7 +9,7 @@ from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.framing import Headers
 from jobgate.proxy.job import Job
 from jobgate.proxy.peer import Peer
-from jobgate.proxy.visit import Visit
+from jobgate.proxy.visit import NOTHING_SHOWN, Visit
 from support.visits import showing
 
 
@@ -132,3 +132,18 @@ def test_own_job_is_not_asked_for_anything() -> None:
     job.gone = Reason.EXPIRED
     with pytest.raises(ProxyError, match="expired"):
         visit.admit(draining=False)
+
+
+def test_connection_that_is_a_jobs_before_its_first_request_is_read_shows_nothing_until_then() -> None:
+    """Another process has seen whose it is."""
+    scene = Scene()
+    visit = Visit(FakeEntrance({"a": scene.a}), Peer("unix", 1), scene.a, scene.nobody, scene._adopt)
+    visit.stranger = NOTHING_SHOWN
+    assert visit.whose() is scene.nobody
+    visit.count()  # something that was no request
+    left = [cast(FakeJob, job).requests.left for job in (scene.nobody, scene.a)]
+    assert left == [99, 100]
+    assert not visit.look(showing("a:"))
+    assert (visit.whose(), scene.adopted) == (scene.a, [])
+    assert not visit.look(showing("b:"))
+    assert visit.whose() is scene.nobody

@@ -176,7 +176,7 @@ class Fleet(Gate):
         job = None if head is None else self._front.owner_of(peer, head)
         if job is None:
             return False
-        self.crew.owner(job.id).pass_on(peer.text, sock)
+        self.crew.owner(job.id).pass_on(sock, peer.text, job.id)
         return True
 
     async def leads_on(self, sock: socket.socket, peer: Peer) -> bool:
@@ -185,7 +185,7 @@ class Fleet(Gate):
             job = None if head is None else self._front.owner_of(peer, head)
             if job is None:
                 return False  # who reads it here says why it is refused
-            self.crew.owner(job.id).pass_on(peer.text, sock)
+            self.crew.owner(job.id).pass_on(sock, peer.text, job.id)
             return True
         except BaseException:
             sock.close()

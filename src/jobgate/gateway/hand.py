@@ -14,7 +14,7 @@ from typing import Protocol
 from jobgate import __version__
 
 from .link import Link, LinkError
-from .outbox import Message, drop, next_of
+from .outbox import Connection, Message, drop, forget, keep_connections, next_of
 from .recovery import ending, pause_s
 from .spawn import reap, spawn
 from .workers import WorkerError
@@ -80,7 +80,8 @@ class Hand:
         self._link: Link | None = None
         self._outbox: deque[Message] = deque()
         self._waiting: deque[Message] = deque()
-        self._news = asyncio.Event()
+        self._is_due = False
+        self._blocked = asyncio.Event()
         self._marks: dict[int, asyncio.Future[Mapping[str, object] | None]] = {}
         self._mark = 0
         self._failures = 0
@@ -107,19 +108,20 @@ class Hand:
         """
         if self.is_up:
             self._outbox.append((body, None if sock is None else os.dup(sock.fileno())))
-            self._news.set()
+            self._send_soon()
 
-    def pass_on(self, text: str, sock: socket.socket) -> None:
+    def pass_on(self, sock: socket.socket, text: str, job_id: str) -> None:
         """Give it a connection, now or when it is there again; where too many wait already, nobody gets it.
 
         Args:
-            text: The peer's address.
             sock: Connected; closed here.
+            text: The peer's address.
+            job_id: Whose it seems to be.
         """
         queue = self._outbox if self.is_up else self._waiting
         if len(queue) < MAX_WAITING and (self.is_up or (self._restarts and not self._closing)):
-            queue.append(({"connection": [text, sock.family]}, sock.detach()))
-            self._news.set()
+            queue.append((Connection(text, sock.family, job_id), sock.detach()))
+            self._send_soon()
         else:
             sock.close()
 
@@ -190,7 +192,7 @@ class Hand:
             raise WorkerError(f"worker {self.number} does not start: {reason} ({problem})") from error
         self._outbox.extend(self._waiting)
         self._waiting.clear()
-        self._news.set()
+        self._send_soon()
 
     async def _keep(self) -> None:
         """Talk to it until it ends; start it anew as often as that takes."""
@@ -223,7 +225,7 @@ class Hand:
         """Return when it has ended."""
         link = self._link
         assert link is not None  # noqa: S101 (for the type checker)
-        sending = asyncio.get_running_loop().create_task(self._send(link))
+        sending = asyncio.get_running_loop().create_task(self._send_blocked(link))
         try:
             while True:
                 body = (await link.receive()).body
@@ -238,20 +240,36 @@ class Hand:
             sending.cancel()
             await asyncio.wait({sending})
 
-    async def _send(self, link: Link) -> None:
+    def _send_soon(self) -> None:
+        """Send all that is said in this turn of the loop together, at its end."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._send_now)
+
+    def _send_now(self) -> None:
+        self._is_due = False
         try:
-            while True:
-                while self._outbox:
-                    body, descriptors = next_of(self._outbox)
-                    try:
-                        await link.send(body, descriptors)
-                    finally:
-                        for descriptor in descriptors:
-                            os.close(descriptor)
-                self._news.clear()
-                await self._news.wait()
+            while self._outbox and self._link is not None:
+                size, body, descriptors = next_of(self._outbox)
+                if not self._link.send_now(body, descriptors):
+                    self._blocked.set()
+                    return
+                forget(self._outbox, size)
         except LinkError:
             return  # who receives sees that, too
+
+    async def _send_blocked(self, link: Link) -> None:
+        """Send, whenever the link is full, what it had no room for."""
+        try:
+            while True:
+                await self._blocked.wait()
+                self._blocked.clear()
+                while self._outbox:
+                    size, body, descriptors = next_of(self._outbox)
+                    await link.send(body, descriptors)
+                    forget(self._outbox, size)
+        except LinkError:
+            return
 
     async def _bury(self) -> str:
         """Let go of a process that has ended, or is to; say how it ended."""
@@ -259,9 +277,7 @@ class Hand:
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._waiting.extend(message for message in self._outbox if "connection" in message[0])
-        drop(deque(message for message in self._outbox if "connection" not in message[0]))
-        self._outbox.clear()
+        self._waiting.extend(keep_connections(self._outbox))
         if self._closing or not self._restarts:
             drop(self._waiting)
         for answer in self._marks.values():

@@ -24,8 +24,12 @@ MAX_DESCRIPTORS = 200
 #: Until it is tried again what the kernel had no room for.
 SHORT_S = 0.05
 # Memory, or descriptors under way: as many as a process may open, for all processes of a user.
-_SHORT = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+_LACKING = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _READ_BYTES = 65536
+# The kernel takes so much whole or not at all, in one of its buffers, where the socket may keep
+# twice as much and a few bytes (unix_stream_sendmsg, SKB_MAX_ALLOC).
+_WHOLE_BYTES = 16000
+_WHOLE_LESS_BYTES = 64
 _ANCILLARY_BYTES = socket.CMSG_LEN(MAX_DESCRIPTORS * array("i").itemsize)
 _LENGTH = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")
@@ -56,6 +60,8 @@ class Link:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
+        may_keep_bytes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self._whole_bytes = min(_WHOLE_BYTES, may_keep_bytes // 2 - _WHOLE_LESS_BYTES)
         self._received = bytearray()
         self._descriptors: list[int] = []
         self._receiving: asyncio.Future[None] | None = None
@@ -81,8 +87,7 @@ class Link:
         Raises:
             LinkError: The other process has ended.
         """
-        text = _encode({**body, "descriptors": len(descriptors)}).encode()
-        rest = memoryview(_LENGTH.pack(len(text)) + text)
+        rest = memoryview(_framed(body, len(descriptors)))
         async with self._turn:
             while rest:
                 try:
@@ -91,11 +96,30 @@ class Link:
                     await self._until_writable()
                     continue
                 except OSError as error:
-                    if error.errno in _SHORT:
+                    if error.errno in _LACKING:
                         await asyncio.sleep(SHORT_S)
                         continue
                     raise LinkError(f"the other process has ended: {error.strerror}") from error
                 descriptors = ()
+
+    def send_now(self, body: Mapping[str, object], descriptors: Sequence[int] = ()) -> bool:
+        """Send a short message behind all others; ``False``: it has to wait, as ``send`` does.
+
+        Raises:
+            LinkError: The other process has ended.
+        """
+        message = _framed(body, len(descriptors))
+        if len(message) > self._whole_bytes or self._turn.locked():
+            return False
+        try:
+            socket.send_fds(self._sock, [message], descriptors)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _LACKING:
+                return False
+            raise LinkError(f"the other process has ended: {error.strerror}") from error
+        return True
 
     async def receive(self) -> Message:
         """Return the next message.
@@ -189,6 +213,11 @@ class Link:
         if self._is_watched:
             self._is_watched = False
             self._loop.remove_reader(self._sock)
+
+
+def _framed(body: Mapping[str, object], descriptors: int) -> bytes:
+    text = _encode({**body, "descriptors": descriptors}).encode()
+    return _LENGTH.pack(len(text)) + text
 
 
 def _finish(future: asyncio.Future[None]) -> None:

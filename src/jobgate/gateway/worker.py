@@ -99,13 +99,14 @@ class Worker:
         return None
 
     def _receive(self, connections: object, descriptors: Sequence[int]) -> None:
-        """Take connections in that were accepted elsewhere: each its peer's address, and its family."""
+        """Take connections in that were accepted elsewhere: each its peer's address, family, and job."""
         if not isinstance(connections, list):
             raise LinkError("connections without addresses")
-        for (text, family), descriptor in zip(connections, descriptors, strict=True):
+        gate = self._gate
+        for (text, family, job_id), descriptor in zip(connections, descriptors, strict=True):
             # Not blocking, as the accept left it: nothing is to be asked or told.
             sock = StreamSocket(family, _ACCEPTED, 0, descriptor)
-            self._gate.reception.accepted(self._gate.shared, sock, text)
+            gate.reception.accepted(gate.shared, sock, text, gate.jobs.get(job_id))
 
     def _change(self, body: Mapping[str, object]) -> None:
         """Change jobs, node, or what is done with connections."""
