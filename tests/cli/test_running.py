@@ -108,8 +108,8 @@ SIDECAR_LOADS = {
     "cli": "loading options running sidecar",
     "config": "address_rule endpoints gateway gateway_readers host members networks pattern policy ports "
     "rates readers rule rules settings upstream",
-    "gateway": "alone draining inherited listeners notify places process registry roster routes service store "
-    "stored turns views workers",
+    "gateway": "alone draining inherited listeners notify places process registry roster routes service "
+    "store stored turns views workers",
 }
 #: Of ``proxy`` what only a gateway of several processes needs.
 SIDECAR_LACKS = {"jobgate.proxy.peeking"}
