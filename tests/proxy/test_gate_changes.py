@@ -278,6 +278,7 @@ async def use_and_remove(gate: Gate, settings: JobSettings, origin: Origin) -> w
 
 @pytest.mark.timeout(120)
 async def test_a_thousand_jobs_added_used_changed_and_removed_leave_nothing() -> None:
+    of_others = running_timers()  # of gates before, on loops that are gone: caches of aiohttp keep some
     async with (
         Origin(answer(ok(b"1"))) as origin,
         silent_log() as journal,
@@ -296,7 +297,7 @@ async def test_a_thousand_jobs_added_used_changed_and_removed_leave_nothing() ->
         await origin.until_all_ended()
         await until(lambda: held(gate) == before)
         assert before["jobs"] == before["log-shares"] == before["own"] == before["alarms"] == 0
-        assert running_timers() <= 1  # that of the alarms, which may still be on its way
+        assert running_timers() - of_others <= 1  # that of the alarms, which may still be on its way
         assert not gate._pacer.armed
         assert gate.totals().decisions["not-listed"] == ROUNDS * AT_ONCE + 1
         assert blocks_of_ours() < ROUNDS * AT_ONCE // 10
