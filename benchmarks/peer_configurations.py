@@ -6,6 +6,8 @@ raised where the load would meet them. ``{port}``, ``{origin}`` and ``{folder}``
 
 from __future__ import annotations
 
+#: In the folder of a gate.
+GATE_LOG = "decisions.log"
 _NODE = """\
 [node]
 allow_addresses = ["127.0.0.1:{origin}", "[::1]:{origin}"]

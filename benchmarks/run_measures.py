@@ -14,7 +14,8 @@ from pathlib import Path
 import load
 import load_times
 import processes
-from load_target import BIG_BYTES, MEDIUM, SMALL, Target, check, publish, until_accepting
+from load_target import BIG_BYTES, MEDIUM, SMALL, LoadError, Target, check, publish, until_accepting
+from peer_configurations import GATE_LOG
 from peers import ORIGIN, Peer
 
 _GB = 1e9
@@ -94,6 +95,18 @@ def origin(folder: Path, core: int) -> Iterator[Origin]:
         yield Origin(port, process.pid)
 
 
+def check_log(file: Path) -> None:
+    """See that a gate left nothing out of its log, which the others do not do either.
+
+    Raises:
+        LoadError: It did.
+    """
+    if file.exists():
+        with file.open("rb") as lines:
+            if any(b'"event":"dropped"' in line for line in lines):
+                raise LoadError(f"lines are missing in {file.name}")
+
+
 class Round:
     """One proxy after the other, on a core of its own."""
 
@@ -132,6 +145,7 @@ class Round:
                     rss_tunnels = processes.rss_bytes(pid)
                 added = self._added(target)
                 loaded = self._loaded(target, pid)
+        check_log(folder / GATE_LOG)
         return replace(
             loaded,
             added_connect_us=added[0],

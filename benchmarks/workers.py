@@ -59,7 +59,7 @@ path = "{folder}/decisions.log"
 [node]
 allow_addresses = ["127.0.0.1:{origin}", "[::1]:{origin}"]
 [limits]
-requests_per_s_per_job = 0
+requests_per_s_per_job = 1000000
 """
 JOB = """\
 [[job]]
