@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 DECISIONS_PER_S = 200.0
 """At least, and where nothing bounds requests: the default of ``requests_per_s_per_job``."""
 
-BURST_S = 5.0
-"""What a job that was quiet may write at once: the decisions of this time."""
+DECISIONS_BURST = 1000
+"""What a job that was quiet may write at once, or what it may in a second: so many requests may come at once."""
 
 REPORT_S = 1.0
 """A job's missing lines are counted this long before the count is logged."""
@@ -70,7 +70,7 @@ class Journal:
         self._decisions_per_s = per_s = max(DECISIONS_PER_S, requests_per_s)
         now = self._clock()
         for share in self._shares.values():
-            share.lines.set_rate(per_s, int(BURST_S * per_s), now)
+            share.lines.set_rate(per_s, _burst(per_s), now)
 
     def new_id(self) -> str:
         """Return an id that joins a decision and its close line: hexadecimal, unique over restarts."""
@@ -156,8 +156,11 @@ class _Share:
     __slots__ = ("dropped", "lines", "report_at")
 
     def __init__(self, decisions_per_s: float, now: float) -> None:
-        self.lines = TokenBucket(
-            decisions_per_s, int(BURST_S * decisions_per_s), now
-        )  # a token is a decision
+        # A token is a decision.
+        self.lines = TokenBucket(decisions_per_s, _burst(decisions_per_s), now)
         self.dropped = 0
         self.report_at = now
+
+
+def _burst(decisions_per_s: float) -> int:
+    return max(DECISIONS_BURST, int(decisions_per_s))

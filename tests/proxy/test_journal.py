@@ -12,12 +12,10 @@ import pytest
 from jobgate.proxy import journal as journal_module
 from jobgate.proxy.errors import Reason
 from jobgate.proxy.exchange import Exchange
-from jobgate.proxy.journal import BURST_S, DECISIONS_PER_S, Journal
+from jobgate.proxy.journal import DECISIONS_BURST, DECISIONS_PER_S, Journal
 from jobgate.proxy.logwriter import LogWriter
 from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
-
-DECISIONS_BURST = int(BURST_S * DECISIONS_PER_S)
 
 NOW = 1_795_181_107.123
 
@@ -130,19 +128,23 @@ def test_share_refills_and_a_flood_logs_one_count_a_second(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests_per_s", "share_per_s"),
-    [(0.0, 200), (50.0, 200), (1000.0, 1000)],
-    ids=["requests-unbounded", "few-requests", "many-requests"],
+    ("requests_per_s", "per_s", "at_once"),
+    [(0.0, 200, 1000), (50.0, 200, 1000), (600.0, 600, 1000), (3000.0, 3000, 3000)],
+    ids=["requests-unbounded", "few-requests", "some-requests", "many-requests"],
 )
-def test_job_may_log_what_it_may_ask_for(log: Log, requests_per_s: float, share_per_s: int) -> None:
+def test_job_may_log_what_it_may_ask_for(log: Log, requests_per_s: float, per_s: int, at_once: int) -> None:
     decide(log.journal, "old")
     log.journal.follow(requests_per_s)
     for job in ("old", "new"):
-        log.clock.advance(10.0)
-        for _ in range(5 * share_per_s + 10):
+        log.clock.advance(20.0)
+        for _ in range(at_once + 10):
+            decide(log.journal, job)
+        log.clock.advance(0.1)
+        for _ in range(per_s):
             decide(log.journal, job)
     lines = [line["job"] for line in log.lines() if line["event"] == "decision"]
-    assert (lines.count("old"), lines.count("new")) == (1 + 5 * share_per_s, 5 * share_per_s)
+    share = at_once + per_s // 10
+    assert (lines.count("old"), lines.count("new")) == (1 + share, share)
 
 
 def test_report_dropped_logs_what_is_left_at_the_end(log: Log) -> None:
