@@ -18,8 +18,8 @@ class ConnectHeads:
 
     #: More are forgotten together.
     MOST = 16
-    MOST_BYTES = 1024
-    #: A field takes more memory than its bytes.
+    MOST_BYTES = 512
+    #: A field takes more memory than its bytes: with both bounds a job that is full holds some 30 kB.
     MOST_FIELDS = 16
 
     def __init__(self) -> None:
