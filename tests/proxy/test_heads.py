@@ -16,6 +16,7 @@ from jobgate.proxy.heads import HeadReader
 from jobgate.proxy.wire import Wire
 from support.messages import absolute
 from support.narrow import turns
+from support.wires import Scratch
 
 LIMITS = HeadLimits(4096, 1024, 64)
 GET = absolute("http://ok.test/")
@@ -34,17 +35,11 @@ class Rig:
         return await self.reader.read(LIMITS, timeouts, lambda: self.over)
 
 
-class Scratch:
-    """What a wire reads into."""
-
-    window = memoryview(bytearray(4096))
-
-
 @asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
     ours, peer = socket.socketpair()
     ours.setblocking(False)
-    wire = Wire(ours, Scratch(), 4096)
+    wire = Wire(ours, Scratch(4096), 4096)
     await wire.attach()
     with peer:
         yield Rig(wire, peer)

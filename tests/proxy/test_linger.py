@@ -10,23 +10,16 @@ import pytest
 from jobgate.proxy import linger as module
 from jobgate.proxy.linger import LINGER_BYTES, linger
 from jobgate.proxy.wire import Wire
+from support.pairs import tcp_pair
 from support.wait import until
-
-
-class Scratch:
-    window = memoryview(bytearray(65_536))
+from support.wires import Scratch
 
 
 @contextlib.asynccontextmanager
 async def lingering() -> AsyncIterator[tuple[Wire, socket.socket]]:
     """A wire that has answered, and its peer, whose bytes it has not read."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        near = socket.create_connection(server.getsockname())
-        peer, _ = server.accept()
-    near.setblocking(False)
-    peer.setblocking(False)
-    with contextlib.closing(near), contextlib.closing(peer):
-        wire = Wire(near, Scratch(), 4096)
+    with tcp_pair() as (near, peer):
+        wire = Wire(near, Scratch(65_536), 4096)
         await wire.attach()
         peer.send(b"x" * 40_000)
         wire.write(b"refused")

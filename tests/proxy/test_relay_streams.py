@@ -20,15 +20,12 @@ from support.pairs import PAIRS, reset, tcp_pair
 from support.sockets import open_sockets
 from support.splicers import CountingSplicer
 from support.wait import until
+from support.wires import Scratch
 
 Pair = tuple[socket.socket, socket.socket]
 
 WINDOW = 16_384
 BULK = random.Random(4).randbytes(3_000_000)  # noqa: S311 (content)
-
-
-class Scratch:
-    window = memoryview(bytearray(WINDOW))
 
 
 class Stream:
@@ -40,7 +37,7 @@ class Stream:
         self._lane, self._splicer = lane, splicer
 
     async def __aenter__(self) -> Stream:
-        self.source, self.target = (Wire(sock, Scratch(), WINDOW) for sock in self._sockets)
+        self.source, self.target = (Wire(sock, Scratch(WINDOW), WINDOW) for sock in self._sockets)
         await self.source.attach()
         await self.target.attach()
         self.relay = Relay(self.source, self.target, lane=self._lane, splicer=self._splicer)

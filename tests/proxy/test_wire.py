@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from jobgate.proxy.wire import Wire
+from support.pairs import tcp_pair
 from support.wait import until
+from support.wires import Scratch
 
 WINDOW = 1024
 INBOX_LIMIT = 4096
@@ -21,20 +23,8 @@ def far() -> float:
 @pytest.fixture
 def peers() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a TCP connection on loopback; the second is the test's."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        near = socket.create_connection(server.getsockname())
-        other, _ = server.accept()
-    near.setblocking(False)
-    other.setblocking(False)
-    with contextlib.closing(near), contextlib.closing(other):
-        yield near, other
-
-
-class Scratch:
-    """What a wire reads into."""
-
-    def __init__(self, size: int) -> None:
-        self.window = memoryview(bytearray(size))
+    with tcp_pair() as pair:
+        yield pair
 
 
 @contextlib.asynccontextmanager

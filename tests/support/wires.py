@@ -1,4 +1,4 @@
-"""A wire without a socket, for tests of what moves bytes between wires."""
+"""A wire without a socket, for tests of what moves bytes between wires; what one with a socket reads into."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from jobgate.proxy.wire import Reader, Wire
 
 _CLOSED = socket.socket()
 _CLOSED.close()
+
+
+class Scratch:
+    """What a wire reads into."""
+
+    def __init__(self, size: int) -> None:
+        self.window = memoryview(bytearray(size))
 
 
 class FakeWire(Wire):
