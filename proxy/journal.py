@@ -24,7 +24,7 @@ DECISIONS_PER_S = 200.0
 """At least, and where nothing bounds requests: the default of ``requests_per_s_per_job``."""
 
 DECISIONS_BURST = 1000
-"""What a job that was quiet may write at once, or what it may in a second: so many requests may come at once."""
+"""What a job that was quiet may write at once, or those of a second: so many requests may come at once."""
 
 REPORT_S = 1.0
 """A job's missing lines are counted this long before the count is logged."""
