@@ -14,6 +14,7 @@ import click
 
 from jobgate import __version__
 from jobgate.interrupts import raise_at_interrupt
+from jobgate.without_tls import load_event_loop
 
 from .loading import load
 
@@ -40,6 +41,9 @@ COMMANDS = {
 }
 """Every command with its line in the list, so that listing them loads none."""
 
+WITHOUT_TLS = frozenset(("run", "docker", "learn", "sidecar", "serve", "bacalhau"))
+"""The commands that serve jobs: TLS goes through a gate, which never speaks it."""
+
 
 class LazyGroup(click.Group):
     """A group whose command ``x`` is the attribute ``command`` of ``jobgate.cli.x``.
@@ -54,6 +58,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = f"jobgate.cli.{cmd_name}_" if iskeyword(cmd_name) else f"jobgate.cli.{cmd_name}"
+        if cmd_name in WITHOUT_TLS:
+            load_event_loop()
         command = load(module).command
         raise_at_interrupt()
         if not isinstance(command, click.Command):

@@ -20,6 +20,8 @@ _PROGRAM = """\
 import gc, sys
 sys.path[:] = {path!r}
 gc.disable()
+from jobgate.without_tls import load_event_loop
+load_event_loop()
 from jobgate.gateway.worker import main
 gc.freeze()
 gc.enable()
