@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiolimiter import AsyncLimiter
 
 from jobgate.ratelimit import RequestLimiter
 
@@ -66,6 +67,18 @@ async def test_take_on_the_running_loop_needs_no_task_and_no_timer() -> None:
     assert waits[:3] == [0.0] * 3
     assert waits[3] == pytest.approx(1 / 3)
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("per_s", [0.5, 3.0, 200.0])
+async def test_take_grants_what_acquire_would(frozen: list[float], per_s: float) -> None:
+    """It changes the library's own count: a release that counts otherwise shows here."""
+    limiter, other = RequestLimiter(per_s), AsyncLimiter(max(1.0, per_s), max(1.0, 1.0 / per_s))
+    for number in range(1000):
+        expected = other.has_capacity()
+        if expected:
+            await other.acquire()
+        assert (limiter.take() == 0.0) is expected
+        frozen[0] += (number % 7) * 0.4 / per_s
 
 
 def test_take_without_a_limit_needs_no_loop() -> None:
