@@ -102,6 +102,11 @@ def _gate(name: str, configuration: str, ports: int) -> Peer:
     )
 
 
+def gate_by(python: str, title: str) -> Peer:
+    """Return the gate as another interpreter runs it, which must have its libraries."""
+    return replace(GATE, name=f"jobgate, {title}", program=lambda: python)
+
+
 def has_workers() -> bool:
     """Say whether this version of the gate can be several processes."""
     asked = "from jobgate.config.gateway import ListenSettings; print(hasattr(ListenSettings(), 'workers'))"

@@ -4,8 +4,8 @@ Starts an origin (nginx) and each proxy in turn, the proxy alone on one core, lo
 checks that its answers are right; measures the proxy's CPU time, its delay, its memory and its start. A bare
 splice relay and the origin itself stand for what no proxy can do better.
 
-    python benchmarks/run.py [--rounds N] [--quick] [--only NAME] [--show] [--no-install]
-                             [--json FILE] [--markdown FILE] [--plot FILE]
+    python benchmarks/run.py [--rounds N] [--quick] [--only NAME] [--also TITLE=PYTHON] [--show]
+                             [--no-install] [--json FILE] [--markdown FILE] [--plot FILE]
 
 Needs nginx and wrk; Envoy and proxy.py are installed by pip outside the tree; what else is missing is said
 to be. Three rounds take about ten minutes, --quick two.
@@ -30,7 +30,7 @@ import processes
 import run_start
 from installed import compile_checkout
 from load_target import LoadError
-from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, has_workers
+from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, gate_by, has_workers
 from run_measures import FULL, QUICK, Effort, Round, Sample, origin
 from run_report import Result, machine, report
 
@@ -113,6 +113,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds, each proxy once (default 3, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="little work in each round: a check, no figures")
     parser.add_argument("--only", action="append", metavar="NAME", help="this proxy alone; may be repeated")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="TITLE=PYTHON",
+        help="the gate by another interpreter, too; may be repeated",
+    )
     parser.add_argument("--show", action="store_true", help="print the configurations and stop")
     parser.add_argument("--no-install", action="store_true", help="do not install Envoy and proxy.py")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
@@ -124,11 +131,13 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark, print its report; return the exit code."""
     options = arguments()
-    peers = [peer for peer in PEERS if not options.only or peer.name in options.only]
+    also = [gate_by(python, title) for title, _, python in (text.partition("=") for text in options.also)]
+    known = [*PEERS[:1], *also, *PEERS[1:]]
+    peers = [peer for peer in known if not options.only or peer.name in options.only]
     if options.show:
         print("\n".join(peer.shown() for peer in [*peers, ORIGIN]))
         return 0
-    if unknown := set(options.only or ()) - {peer.name for peer in PEERS}:
+    if unknown := set(options.only or ()) - {peer.name for peer in known}:
         print(f"run: no proxy is called {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
     try:
