@@ -77,11 +77,12 @@ class Carrier:
             How it ended where there is none.
         """
         job, timeouts = self._job, self._gate.settings.timeouts
-        upstream = await self._connect(target, exchange)
+        upstream = await self._reach(target, exchange)
         exchange.status = 200
-        self._client.write(CONNECTED)
-        if job.policy.job.tls is Tls.REQUIRE:
-            self.is_judging = True
+        self._client.write(CONNECTED)  # at once: it says more while the loop is given the other leg
+        self.is_judging = job.policy.job.tls is Tls.REQUIRE
+        await self._attach(upstream)
+        if self.is_judging:
             refused = await check_hello(
                 self._client, upstream, target, job, timeout_s=timeouts.hello_s, exchange=exchange
             )
@@ -108,7 +109,8 @@ class Carrier:
         reused = upstream is not None
         while True:
             if upstream is None:
-                upstream = await self._connect(target, exchange)
+                upstream = await self._reach(target, exchange)
+                await self._attach(upstream)
             generation = job.generation
             head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
@@ -141,18 +143,24 @@ class Carrier:
         exchange.allow()
         return self._upstream
 
-    async def _connect(self, target: Target, exchange: Exchange) -> Wire:
+    async def _reach(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
         gate, job = self._gate, self._job
         generation = job.generation
         sock = await reach(gate, job, target, exchange)
-        if job.generation != generation:
-            error = refused_now(job.policy, [target], exchange.address, gate.is_own)
-            if error is not None:
-                sock.close()
-                raise error
-        upstream = gate.wire(sock, job.down)
+        try:
+            if job.generation != generation:
+                error = refused_now(job.policy, [target], exchange.address, gate.is_own)
+                if error is not None:
+                    raise error
+            upstream = gate.wire(sock, job.down)
+            upstream.bound_unsent(job.up.send_buffer_bytes)
+        except (OSError, ProxyError):
+            sock.close()
+            raise
+        return upstream
+
+    async def _attach(self, upstream: Wire) -> None:
+        """Give the connection to the loop; from here on it is let go with its exchange."""
         await upstream.attach()
         self._upstream = upstream
-        upstream.bound_unsent(job.up.send_buffer_bytes)
-        return upstream
