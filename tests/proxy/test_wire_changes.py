@@ -260,7 +260,11 @@ async def test_address_is_vetted_again_when_its_dial_has_ended(name: str, ask: A
         assert origin.peers[0].received == b""
 
 
-async def test_change_between_the_dial_and_the_wire_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "ask"), ASKED.items(), ids=ASKED)
+async def test_change_between_the_dial_and_the_wire_leaves_no_socket(
+    name: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tunnel has been promised by then, and can only be cut."""
     async with Origin(swallow) as origin, loopback_gate() as gate, gate.client() as client:
         await only_connection(gate)
         attach = Wire.attach
@@ -270,8 +274,14 @@ async def test_change_between_the_dial_and_the_wire_leaves_no_socket(monkeypatch
             return attach(wire)
 
         monkeypatch.setattr(Wire, "attach", change_meanwhile)
-        await client.send(connect(f"ok.test:{origin.port}"))
-        await assert_refused(client, gate, "not-listed", "CONNECT")
+        await client.send(ask(origin.port))
+        if name == "connect":
+            assert (await client.response("CONNECT")).status == 200
+            await assert_cut(client)
+            await gate.until_closed(1)
+            assert (gate.closes[0]["status"], gate.closes[0]["reason"]) == (200, "revoked")
+        else:
+            await assert_refused(client, gate, "not-listed", name.upper())
         await (await origin.peer()).until_ended()
 
 
