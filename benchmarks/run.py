@@ -30,7 +30,7 @@ import processes
 import run_start
 from installed import compile_checkout
 from load_target import LoadError
-from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, gate_by, has_workers
+from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, find, gate_by, has_workers
 from run_measures import FULL, QUICK, Effort, Round, Sample, origin
 from run_report import Result, machine, report
 
@@ -105,6 +105,14 @@ def write_markdown(file: Path, text: str, plot: Path | None) -> None:
     file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}" if end else text + "\n")
 
 
+def interpreter(text: str) -> Peer:
+    """Read the gate by another interpreter, ``TITLE=PYTHON``."""
+    title, _, python = text.partition("=")
+    if not title or find(python) is None:
+        raise argparse.ArgumentTypeError(f'"{text}": write TITLE=PYTHON, a Python with the gate\'s libraries')
+    return gate_by(python, title)
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -116,6 +124,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--also",
         action="append",
+        type=interpreter,
         default=[],
         metavar="TITLE=PYTHON",
         help="the gate by another interpreter, too; may be repeated",
@@ -131,8 +140,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark, print its report; return the exit code."""
     options = arguments()
-    also = [gate_by(python, title) for title, _, python in (text.partition("=") for text in options.also)]
-    known = [*PEERS[:1], *also, *PEERS[1:]]
+    known = [*PEERS[:1], *options.also, *PEERS[1:]]
     peers = [peer for peer in known if not options.only or peer.name in options.only]
     if options.show:
         print("\n".join(peer.shown() for peer in [*peers, ORIGIN]))
