@@ -11,12 +11,15 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import os
 import socket
 import struct
 import termios
 import threading
+import time
 from array import array
+from collections.abc import Callable
 
 logger = logging.getLogger("jobgate")
 
@@ -28,6 +31,9 @@ _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _AVAILABLE else 0
 #: A target may take a large segment more than it says, and tells that there is room again only behind bytes
 #: that it did not take. So this much more is offered, and at most this much is left over.
 BEYOND_ROOM_BYTES = 64 * 1024
+#: A system short of memory for TCP cuts a target's room at the very moment it is used. Where that was seen,
+#: nothing is offered on the word of a target for so long.
+DISTRUST_S = 10.0
 #: asm-generic/socket.h, Linux 4.12.
 _SO_MEMINFO = 55
 #: Its first numbers (linux/sock_diag.h, SK_MEMINFO_*), WMEM_ALLOC, SNDBUF and WMEM_QUEUED among them.
@@ -37,13 +43,19 @@ _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Splicer:
-    """The pipe, opened when first needed, and whether this system splices at all. For one thread."""
+    """The pipe, opened when first needed, and whether this system splices at all. For one thread.
 
-    __slots__ = ("_count", "_held", "_is_off", "_pipe")
+    Args:
+        clock: Seconds.
+    """
+
+    __slots__ = ("_clock", "_count", "_distrust_until", "_held", "_is_off", "_pipe")
 
     _close_descriptor = staticmethod(os.close)  # there when the interpreter has forgotten the module
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._distrust_until = -math.inf
         self._is_off = not _AVAILABLE
         self._pipe: tuple[int, int] | None = None
         self._held = 0  # bytes in the pipe
@@ -84,7 +96,7 @@ class Splicer:
         if pipe is None:
             return 0, b""
         try:
-            n = min(n, room_bytes(target) + BEYOND_ROOM_BYTES)
+            n = min(n, self._room_bytes(target) + BEYOND_ROOM_BYTES)
             self._held = taken = os.splice(source.fileno(), pipe[1], n, flags=_FLAGS)
         except BlockingIOError:
             return 0, b""
@@ -93,16 +105,21 @@ class Splicer:
                 raise
             self._turn_off(error)
             return 0, b""
-        rest = b""
+        rest, is_broken = b"", False
         try:
             if taken:
                 self._held -= os.splice(pipe[0], target.fileno(), taken, flags=_FLAGS)
+        except BlockingIOError:
+            pass
         except OSError as error:  # of the connection: comes again when the rest is written
+            is_broken = True
             if error.errno == errno.EINVAL:
                 self._turn_off(error)
         finally:
             if self._held:
                 rest = self._take_out(pipe[0])
+        if len(rest) > BEYOND_ROOM_BYTES and not is_broken:
+            self._distrust_until = self._clock() + DISTRUST_S
         return taken, rest
 
     def close(self) -> None:
@@ -110,6 +127,9 @@ class Splicer:
         pipe, self._pipe, self._held = self._pipe, None, 0
         for descriptor in pipe or ():
             self._close_descriptor(descriptor)
+
+    def _room_bytes(self, target: socket.socket) -> int:
+        return 0 if self._clock() < self._distrust_until else room_bytes(target)
 
     def _take_out(self, reader: int) -> bytes:
         """Empty the pipe.

@@ -102,6 +102,29 @@ def test_move_takes_all_that_an_empty_target_has_room_for(ends: Ends, splicer: S
     assert splicer.move(ends.source, ends.target, queued) == (queued, b"")
 
 
+@pytest.mark.parametrize("is_reset", [False, True], ids=["full", "broken"])
+def test_move_offers_little_for_a_while_once_a_target_took_less_than_it_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, is_reset: bool
+) -> None:
+    now = [1000.0]
+    splicer = Splicer(lambda: now[0])
+    little = 8 * 1024
+    monkeypatch.setattr("jobgate.proxy.splice.BEYOND_ROOM_BYTES", little)
+    monkeypatch.setattr("jobgate.proxy.splice.room_bytes", lambda _: 10 * little)
+    with tcp_pair() as (sender, source), tcp_pair() as (target, receiver):
+        if is_reset:
+            reset(receiver)
+        else:
+            fill(target)
+        fill(sender)
+        for after_s, is_little in ((0.0, False), (0.0, not is_reset), (9.9, not is_reset), (0.2, False)):
+            now[0] += after_s
+            taken, rest = splicer.move(source, target, 2 * little)
+            assert 0 < len(rest) <= taken
+            assert (taken <= little) is is_little
+    splicer.close()
+
+
 def test_move_is_careful_where_the_system_does_not_say_how_much_room_there_is(
     ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
