@@ -44,6 +44,7 @@ class Carrier:
         up_lane: The connection's place among the job's uploads.
         down_lane: The same for downloads.
         is_judging: A tunnel has been promised, and waits for its ClientHello.
+        upstream: Its other side, as long as there is an exchange or a tunnel.
         tunnel: It is allowed, and is all that is done from here on.
     """
 
@@ -52,11 +53,11 @@ class Carrier:
         "_gate",
         "_job",
         "_rewriter",
-        "_upstream",
         "down_lane",
         "is_judging",
         "tunnel",
         "up_lane",
+        "upstream",
     )
 
     def __init__(self, gate: Gate, job: Job, client: Wire) -> None:
@@ -64,7 +65,7 @@ class Carrier:
         self._job = job
         self._client = client
         self._rewriter: Rewriter | None = None  # no tunnel needs one
-        self._upstream: Wire | None = None
+        self.upstream: Wire | None = None
         self.up_lane = job.up.lane()
         self.down_lane = job.down.lane()
         self.is_judging = False
@@ -98,14 +99,27 @@ class Carrier:
         )
         return None
 
-    async def forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
-        """Send it over a kept connection of this job, or a new one; say whether another may follow."""
+    @property
+    def rewriter(self) -> Rewriter:
+        """Of the heads of both sides; made when first needed."""
+        if self._rewriter is None:
+            self._rewriter = Rewriter()
+        return self._rewriter
+
+    async def forward(
+        self, request: RequestHead, target: Target, path: bytes, exchange: Exchange, *, is_sent: bool = False
+    ) -> bool:
+        """Send it over a kept connection of this job, or a new one; say whether another may follow.
+
+        Args:
+            is_sent: Its head has gone to ``upstream``.
+        """
         if (limit := self._gate.settings.limits.max_content_bytes) and request.content.length > limit:
             raise ProxyError(Reason.CONTENT_TOO_LARGE, f"Content over {limit} bytes is not accepted here.")
         job, gate = self._job, self._gate
         authority = Authority(target.host, target.port)
-        rewriter = self._rewriter = self._rewriter or Rewriter()
-        upstream = self._take_kept(authority, exchange)
+        rewriter = self.rewriter
+        upstream = self.upstream or self.take_kept(authority, exchange)
         reused = upstream is not None
         while True:
             if upstream is None:
@@ -116,32 +130,39 @@ class Carrier:
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
             forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
-                keep_client, keep_upstream = await forward.run(head, reused=reused)
+                keep_client, keep_upstream = await forward.run(head, reused=reused, is_sent=is_sent)
             except Stale:  # which no new connection is
                 upstream.abort()
-                upstream, reused, exchange.address = None, False, None
+                upstream, reused, is_sent, exchange.address = None, False, False, None
             else:
                 break
-        self._upstream = None
         if keep_upstream and job.generation == generation:
-            job.pool.keep(authority, upstream, exchange.address or "")
+            self.keep(authority, exchange)
         else:
+            self.upstream = None
             upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
         return keep_client
 
     def let_go(self, *, reset: bool) -> None:
         """End the upstream connection, if there is one; with ``reset`` its exchange looks cut."""
-        if self._upstream is not None:
-            self._upstream.abort(reset=reset)
-            self._upstream = None
+        if self.upstream is not None:
+            self.upstream.abort(reset=reset)
+            self.upstream = None
 
-    def _take_kept(self, authority: Authority, exchange: Exchange) -> Wire | None:
+    def keep(self, authority: Authority, exchange: Exchange) -> None:
+        """Keep the upstream connection for the job's next request."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            self._job.pool.keep(authority, upstream, exchange.address or "")
+
+    def take_kept(self, authority: Authority, exchange: Exchange) -> Wire | None:
+        """Take a kept connection, by which the request is allowed; ``None``: there is none."""
         kept = self._job.pool.take(authority)
         if kept is None:
             return None
-        self._upstream, exchange.address = kept
+        self.upstream, exchange.address = kept
         exchange.allow()
-        return self._upstream
+        return self.upstream
 
     async def _reach(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
@@ -163,4 +184,4 @@ class Carrier:
     async def _attach(self, upstream: Wire) -> None:
         """Give the connection to the loop; from here on it is let go with its exchange."""
         await upstream.attach()
-        self._upstream = upstream
+        self.upstream = upstream

@@ -22,6 +22,7 @@ from .carrier import CONNECTED, Carrier
 from .decision import Target, is_plain_connect
 from .errors import DONE, DRAINED, Cut, ProxyError, Reason
 from .exchange import Exchange
+from .fastpath import FastPath, origin_prefix
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
@@ -118,12 +119,12 @@ class Connection:
         if self._visit.look(request.headers if inside is None else None):
             self._change_job()
         exchange = self._new_exchange(is_probe=inside is None and is_probe(request, self._visit.peer.text))
-        under_way.begin(exchange, self._carrier)
+        under_way.begin(request, exchange, self._carrier)
         end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
         except ProxyError as error:
-            go_on, end = self._refuse(error, request, exchange)
+            go_on, end = self._refuse(error)
         except Cut as cut:
             go_on, end = self._cut(cut.reason)
         except asyncio.CancelledError:
@@ -131,11 +132,14 @@ class Connection:
             if overruled is None or self.task is None or self.task.uncancel():  # the gate stops
                 raise
             under_way.overruled = None
-            go_on, end = self._refuse(overruled, request, exchange)
+            go_on, end = self._refuse(overruled)
         except Exception:  # a defect of ours: this connection ends, no other notices
-            logger.exception("request %s failed", exchange.id)
-            go_on, end = self._fail(request, exchange)
+            if under_way.exchange is None:
+                raise
+            logger.exception("request %s failed", under_way.exchange.id)
+            go_on, end = self._fail(under_way.exchange)
         finally:
+            under_way.request = None
             if self._carrier.tunnel is None:
                 under_way.finish(end, self._carrier)
         return go_on
@@ -165,7 +169,45 @@ class Connection:
             return False, await self._carrier.connect(request, target, exchange) or DONE
         if max_forwards(request) == 0:
             return self._answer(options_reply, request, exchange), DONE
-        return await self._carrier.forward(request, target, path, exchange), DONE
+        return await self._forward(request, target, path, exchange), DONE
+
+    async def _forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
+        """Forward it, and what repeats it behind it; say whether another may follow."""
+        carrier, client, under_way = self._carrier, self._client, self._under_way
+        fast, is_sent = None, False
+        while await carrier.forward(request, target, path, exchange, is_sent=is_sent):
+            if client.blocked or client.inbox or client.at_eof or client.is_lost or self._is_over():
+                return True
+            fast = fast or self._fast_path(request, target, exchange)
+            if fast is None:
+                return True
+            under_way.finish(DONE, carrier)
+            left = await fast.run()
+            if isinstance(left, bool):
+                return left
+            request, path, exchange, is_sent = left
+        return False
+
+    def _fast_path(self, request: RequestHead, target: Target, exchange: Exchange) -> FastPath | None:
+        """Prepare for what repeats a forwarded request; ``None``: each one goes the whole way."""
+        under_way, visit = self._under_way, self._visit
+        if under_way.inside is not None or exchange.would_refuse is not None or not visit.is_settled:
+            return None
+        if (prefix := origin_prefix(request)) is None:
+            return None
+        rule = exchange.rule
+        return FastPath(
+            self._gate,
+            visit,
+            self._client,
+            self._heads,
+            self._carrier,
+            under_way,
+            request,
+            target,
+            rule,
+            prefix,
+        )
 
     def _is_over(self) -> bool:
         """Say whether nothing more is waited for: the gate stops, or the job is gone for good."""
@@ -245,23 +287,23 @@ class Connection:
 
     def _refuse_head(self, error: ProxyError) -> bool:
         """Refuse what is no head; it counts as a request all the same."""
-        exchange = self._new_exchange()
-        go_on, end = self._refuse(error, None, exchange)
-        exchange.finish(end)
+        self._under_way.begin(None, self._new_exchange(), self._carrier)
+        go_on, end = self._refuse(error)
+        self._under_way.finish(end, self._carrier)
         self._visit.count()
         return go_on
 
-    def _fail(self, request: RequestHead, exchange: Exchange) -> tuple[bool, Reason]:
+    def _fail(self, exchange: Exchange) -> tuple[bool, Reason]:
         """Say that the gate failed, unless the client has been told something else."""
         if exchange.status is not None:
             return self._cut(Reason.INTERNAL)
         failure = ProxyError(Reason.INTERNAL, "The gate failed; this was logged.")
-        return self._refuse(failure, request, exchange)
+        return self._refuse(failure)
 
-    def _refuse(
-        self, error: ProxyError, request: RequestHead | None, exchange: Exchange
-    ) -> tuple[bool, Reason]:
-        """Turn an error into a reply, or a close where HTTP may not be written."""
+    def _refuse(self, error: ProxyError) -> tuple[bool, Reason]:
+        """Turn an error into a reply to what is under way, or a close where HTTP may not be written."""
+        request, exchange = self._under_way.request, self._under_way.exchange
+        assert exchange is not None  # noqa: S101 (for the type checker)
         if self._under_way.inside is not None and (
             request is None or error.reason in (Reason.NOT_HTTP, Reason.BAD_REQUEST)
         ):

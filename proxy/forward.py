@@ -81,12 +81,13 @@ class Forward:
         self._upload: Upload | None = None
         self._download: Relay | None = None
 
-    async def run(self, head: bytes, *, reused: bool) -> tuple[bool, bool]:
+    async def run(self, head: bytes, *, reused: bool, is_sent: bool = False) -> tuple[bool, bool]:
         """Carry the exchange through.
 
         Args:
             head: The request's head as the upstream is to see it.
             reused: The upstream connection served another request before.
+            is_sent: The head, which is all there is of the request, was paid for and sent before.
 
         Returns:
             Whether the client's and whether the upstream's connection can serve another request.
@@ -100,9 +101,10 @@ class Forward:
         legs.client.on_lost = self._client_lost
         legs.upstream.is_answering = True
         try:
-            if not legs.up_lane.at_once(self._request.size_bytes):
-                await pay(legs.up_lane, self._request.size_bytes)
-            self._send(head, reused)
+            if not is_sent:
+                if not legs.up_lane.at_once(self._request.size_bytes):
+                    await pay(legs.up_lane, self._request.size_bytes)
+                self._send(head, reused)
             response = await self._response(reused)
             if response.status == 101:
                 await self._switch(response)

@@ -41,6 +41,10 @@ class HeadReader:
         self._waited_since = waited_since
         self.idle = True
 
+    def again(self, raw: bytes, limits: HeadLimits) -> RequestHead | None:
+        """Read what came as one head with the fields of the last one; ``None``: it is something else."""
+        return None if self._heads is None else self._heads.again(raw, limits)
+
     async def read(
         self, limits: HeadLimits, timeouts: TimeoutSettings, is_over: Callable[[], bool]
     ) -> RequestHead | None:

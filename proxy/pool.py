@@ -54,6 +54,9 @@ class UpstreamPool:
     def __len__(self) -> int:
         return self._count
 
+    def __contains__(self, authority: Authority) -> bool:
+        return authority in self._idle
+
     def take(self, authority: Authority) -> tuple[Wire, str] | None:
         """Take the connection used last, and the address it leads to; ``None`` if there is none."""
         siblings = self._idle.get(authority)

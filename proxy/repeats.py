@@ -45,20 +45,29 @@ class RequestHeads:
 
     def parse(self, raw: bytes, limits: HeadLimits) -> RequestHead:
         """Read one head, as ``parse_request_head``; one with the last one's fields shares ``headers``."""
-        known = self._known
-        head: RequestHead | None = None
-        if known is not None and known.limits is limits:
-            if raw == known.raw:
-                return known.head
-            head = _read_line(raw, known)
-        if head is None:
-            head = parse_request_head(raw, limits)
-            if not head.keep_alive or head.method == b"CONNECT":  # none of its kind comes behind it
-                return head
+        head = self.again(raw, limits)
+        if head is not None:
+            return head
+        head = parse_request_head(raw, limits)
+        if not head.keep_alive or head.method == b"CONNECT":  # none of its kind comes behind it
+            return head
         line_end = raw.find(b"\n") + 1
         # Behind an empty line the fields of a head do not begin.
         is_kept = line_end > 2 and len(raw) <= MOST_BYTES
         self._known = _Known(raw, line_end, limits, head) if is_kept else None
+        return head
+
+    def again(self, raw: bytes, limits: HeadLimits) -> RequestHead | None:
+        """Read what is one head and has the last one's fields; ``None``: it is something else."""
+        known = self._known
+        if known is None or known.limits is not limits:
+            return None
+        if raw == known.raw:
+            return known.head
+        head = _read_line(raw, known)
+        if head is not None:
+            is_kept = len(raw) <= MOST_BYTES
+            self._known = _Known(raw, raw.find(b"\n") + 1, limits, head) if is_kept else None
         return head
 
 
@@ -144,12 +153,18 @@ class Rewriter:
         job_header: tuple[bytes, bytes] | None,
     ) -> bytes:
         """Write the head of a request, as ``request_head_bytes``: its fields say the same for each target."""
+        return origin_line(head.method, path) + self.fields(head, authority, via=via, job_header=job_header)
+
+    def fields(
+        self, head: RequestHead, authority: Authority, *, via: bytes, job_header: tuple[bytes, bytes] | None
+    ) -> bytes:
+        """Write what comes behind the line of that head."""
         of = head.method, head.minor, head.headers, authority, via, job_header
         fields = self._fields.get(of)
         if fields is None:
             fields = origin_fields(head, authority, via=via, job_header=job_header)
             self._fields.keep(of, fields, head.size_bytes)
-        return origin_line(head.method, path) + fields
+        return fields
 
     def response(self, raw: bytes, limits: HeadLimits, request_method: bytes) -> ResponseHead:
         """Read the head of a response, as ``parse_response_head``."""

@@ -9,6 +9,7 @@ from jobgate.config.host import Address, Authority
 
 from .errors import DRAINED, ProxyError, Reason
 from .exchange import Exchange
+from .head import RequestHead
 from .review import refused_now
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ class UnderWay:
     """The request that is served, and the CONNECT to port 80 that it may be inside of.
 
     Attributes:
+        request: The last one.
+        exchange: Its record, as long as that is open.
         inside: A CONNECT to this authority's port 80 was answered: plain HTTP in origin-form follows.
         overruled: Why it may not go on: the job's policy has changed, or its end has come.
     """
 
-    __slots__ = ("_exchange", "_outer", "inside", "overruled")
+    __slots__ = ("_outer", "exchange", "inside", "overruled", "request")
 
     def __init__(self) -> None:
-        self._exchange: Exchange | None = None
+        self.request: RequestHead | None = None
+        self.exchange: Exchange | None = None
         self._outer: Exchange | None = None  # the CONNECT's
         self.inside: Authority | None = None
         self.overruled: ProxyError | None = None
@@ -35,21 +39,21 @@ class UnderWay:
     @property
     def record(self) -> Exchange | None:
         """The innermost one that is open."""
-        return self._exchange or self._outer
+        return self.exchange or self._outer
 
-    def begin(self, exchange: Exchange, carrier: Carrier) -> None:
-        """Serve a request from here on."""
-        self._exchange = exchange
+    def begin(self, request: RequestHead | None, exchange: Exchange, carrier: Carrier) -> None:
+        """Serve a request from here on; ``None``: its head was refused."""
+        self.request, self.exchange = request, exchange
         exchange.wait_up_s -= carrier.up_lane.waited_s  # until ``finish``
         exchange.wait_down_s -= carrier.down_lane.waited_s
 
     def enter(self, authority: Authority) -> None:
         """Let plain HTTP follow inside the CONNECT that is served: its record stays open for as long."""
-        self.inside, self._outer = authority, self._exchange
+        self.inside, self._outer = authority, self.exchange
 
     def finish(self, end: Reason, carrier: Carrier) -> None:
         """Complete the record of what was served, unless plain HTTP inside goes on."""
-        exchange, self._exchange = self._exchange, None
+        exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
         exchange.wait_up_s += carrier.up_lane.waited_s
@@ -87,7 +91,7 @@ class UnderWay:
     @property
     def refusal(self) -> ProxyError | None:
         """What overruled it, while the client can still be told."""
-        exchange = self._exchange
+        exchange = self.exchange
         is_told = self._outer is not None or exchange is None or exchange.status is not None
         return None if is_told else self.overruled
 

@@ -100,6 +100,11 @@ class Visit:
         return True
 
     @property
+    def is_settled(self) -> bool:
+        """Whether its requests are the job's whatever they show, as long as nothing is changed."""
+        return self._entrance.anyones(self.peer) is self.job
+
+    @property
     def is_welcome(self) -> bool:
         """Whether requests are served on it, and the last one has a job."""
         return self.refusal is None and self.stranger is None

@@ -135,7 +135,11 @@ class Wire(Waiting, asyncio.BufferedProtocol):
         if self.reader is not None:
             self.reader.data(self._source.window[:nbytes])
             return
-        self.inbox += self._source.window[:nbytes]
+        self.hold(self._source.window[:nbytes])
+
+    def hold(self, view: memoryview) -> None:
+        """Keep a piece in the inbox, for whoever waits."""
+        self.inbox += view
         if len(self.inbox) >= self._inbox_limit_bytes:
             self.pause_reading()
         self.wake()

@@ -100,7 +100,7 @@ async def test_upstream_belongs_to_its_carrier_until_it_is_kept_for_the_job() ->
         carrier = (await only_connection(gate))._carrier
         assert (await client.request(absolute(f"http://ok.test:{origin.port}/"))).status == 200
         await gate.until_closed(1)
-        assert carrier._upstream is None
+        assert carrier.upstream is None
         assert len(job_of(gate).pool) == 1
 
 

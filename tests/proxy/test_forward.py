@@ -234,8 +234,8 @@ async def test_upstream_that_takes_no_content_is_let_go_with_its_exchange() -> N
         sending = asyncio.ensure_future(client.send(b"x" * 20_000_000))
         connection = await only_connection(gate)
         carrier = connection._carrier
-        await until(lambda: carrier._upstream is not None and carrier._upstream.blocked)
-        upstream = carrier._upstream
+        await until(lambda: carrier.upstream is not None and carrier.upstream.blocked)
+        upstream = carrier.upstream
         assert upstream is not None
         script.go.set()
         assert (await client.response()).body == b"early"

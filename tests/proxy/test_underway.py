@@ -11,11 +11,13 @@ from jobgate.proxy.carrier import Carrier
 from jobgate.proxy.decision import Kind
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.exchange import Exchange
+from jobgate.proxy.head import parse_request_head
 from jobgate.proxy.job import Job
 from jobgate.proxy.journal import Journal
 from jobgate.proxy.underway import UnderWay
 from jobgate.proxy.usage import Usage
 from support.clock import VirtualClock
+from support.pipeline import LIMITS
 from support.policies import connect, policy
 
 LISTED, REVOKED = policy("a.test"), policy("b.test")
@@ -44,6 +46,9 @@ class FakeCarrier:
     tunnel: FakeTunnel | None = None
 
 
+REQUEST = parse_request_head(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", LIMITS)
+
+
 class Scene:
     """One connection's requests, and what they wait for."""
 
@@ -57,7 +62,7 @@ class Scene:
         target = connect(authority)
         exchange.asks(Kind.CONNECT, b"CONNECT", Authority(target.host, target.port))
         exchange.status = status
-        self.under_way.begin(exchange, self.carrier)
+        self.under_way.begin(REQUEST, exchange, self.carrier)
         return exchange
 
     def overrule(
