@@ -22,7 +22,7 @@ from .carrier import CONNECTED, Carrier
 from .decision import Target, is_plain_connect
 from .errors import DONE, DRAINED, Cut, ProxyError, Reason
 from .exchange import Exchange
-from .fastpath import FastPath, origin_prefix
+from .fastpath import FastPath, Last, origin_prefix
 from .head import RequestHead
 from .headers import max_forwards
 from .heads import HeadReader
@@ -190,23 +190,17 @@ class Connection:
 
     def _fast_path(self, request: RequestHead, target: Target, exchange: Exchange) -> FastPath | None:
         """Prepare for what repeats a forwarded request; ``None``: each one goes the whole way."""
-        under_way, visit = self._under_way, self._visit
-        if under_way.inside is not None or exchange.would_refuse is not None or not visit.is_settled:
+        under_way, prefix = self._under_way, origin_prefix(request)
+        if prefix is None or under_way.inside is not None or exchange.would_refuse is not None:
             return None
-        if (prefix := origin_prefix(request)) is None:
-            return None
-        rule = exchange.rule
         return FastPath(
             self._gate,
-            visit,
+            self._visit,
             self._client,
             self._heads,
             self._carrier,
             under_way,
-            request,
-            target,
-            rule,
-            prefix,
+            Last(request, target, exchange.rule, prefix),
         )
 
     def _is_over(self) -> bool:

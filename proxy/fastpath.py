@@ -56,6 +56,21 @@ def origin_prefix(request: RequestHead) -> bytes | None:
     return prefix if prefix and is_plain else None
 
 
+class Last(NamedTuple):
+    """A request that was forwarded just now, after which both its connections can serve another one.
+
+    Attributes:
+        target: Whom it asked for.
+        rule: The entry that allowed it.
+        prefix: What its target begins with, to the slash that its path begins with.
+    """
+
+    request: RequestHead
+    target: Target
+    rule: str | None
+    prefix: bytes
+
+
 class Unfinished(NamedTuple):
     """A request that has left the fast path: its record is open, its upstream connection the carrier's."""
 
@@ -70,15 +85,12 @@ class FastPath:
 
     Args:
         gate: Shared services and settings.
-        visit: Whose the requests are: of one job, whatever they show.
+        visit: Whose the requests are.
         client: Where they come from.
         heads: Reads those that do not repeat.
         carrier: Of the connection and the job.
         under_way: Has the record of what is served.
-        request: Was forwarded just now, and both its connections can serve another one.
-        target: Whom it asked for.
-        rule: The entry that allowed it.
-        prefix: Of its target, with the slash that the path begins with.
+        last: What is repeated.
     """
 
     __slots__ = (
@@ -95,6 +107,7 @@ class FastPath:
         "_headers",
         "_heads",
         "_is_busy",
+        "_is_settled",
         "_job",
         "_left",
         "_method",
@@ -122,11 +135,9 @@ class FastPath:
         heads: HeadReader,
         carrier: Carrier,
         under_way: UnderWay,
-        request: RequestHead,
-        target: Target,
-        rule: str | None,
-        prefix: bytes,
+        last: Last,
     ) -> None:
+        request, target, rule, prefix = last
         self._gate = gate
         self._visit = visit
         self._job = job = visit.job
@@ -135,15 +146,14 @@ class FastPath:
         self._carrier = carrier
         self._under_way = under_way
         self._generation = job.generation
+        self._is_settled = visit.is_settled
         self._options = gate.forward_options
         self._method = request.method.decode("ascii")
-        self._target = target
-        self._rule = rule
+        self._target, self._rule = target, rule
         self._authority = authority = Authority(target.host, target.port)
         self._fields = carrier.rewriter.fields(request, authority, via=gate.via, job_header=job.header)
         self._headers = request.headers
-        self._prefix = prefix
-        self._path_at = len(prefix) - 1
+        self._prefix, self._path_at = prefix, len(prefix) - 1
         # Of the last request, which the next one often is again:
         self._request = request
         self._path = request.target[self._path_at :]
@@ -246,6 +256,8 @@ class FastPath:
                 return False
             self._request, self._path = request, request.target[self._path_at :]
             self._head = origin_line(request.method, self._path) + self._fields
+        if not self._is_settled and (self._visit.look(request.headers) or self._visit.stranger is not None):
+            return False
         exchange = Exchange(job.id, self._visit.peer.text, job.usage, gate.journal, time.monotonic)
         exchange.method, exchange.target, exchange.rule = self._method, self._target, self._rule
         self._exchange, self._is_busy, self._heads.idle = exchange, True, False

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from ipaddress import ip_network
 
 import pytest
 
 from jobgate.proxy.carrier import Carrier
 from jobgate.proxy.fastpath import origin_prefix
 from jobgate.proxy.head import parse_request_head
-from support.changes import allow_only, change_node, deny_address, job_of
+from support.changes import allow_only, change_job, change_node, deny_address, job_of
 from support.client import Client, Response
-from support.gate import RunningGate, loopback_gate
+from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, head, ok
 from support.origin import Origin, Peer, Script
 from support.pipeline import LIMITS
@@ -542,6 +545,15 @@ async def test_address_that_is_refused_now_is_not_asked_again(carried: list[byte
         assert (response.status, response.value("x-jobgate-reason")) == (403, "address")
 
 
+async def test_rule_of_now_is_logged(carried: list[bytes]) -> None:
+    async with warmed(carried, each(ok(b"x"))) as scene:
+        await scene.ask()
+        allow_only(scene.gate, "ok.test")
+        assert (await scene.ask()).status == 200
+        assert [line["rule"] for line in scene.gate.decisions] == [".ok.test", ".ok.test", "ok.test"]
+        assert len(scene.carried) == 1
+
+
 async def test_change_that_refuses_nothing_is_followed(carried: list[bytes]) -> None:
     async with warmed(carried, each(ok(b"x"))) as scene:
         await scene.ask()
@@ -669,3 +681,55 @@ def test_origin_prefix_is_there_where_nothing_but_a_path_is_asked_for(
 ) -> None:
     raw = head(line, "Host: a.test", *fields)
     assert origin_prefix(parse_request_head(raw, LIMITS)) == prefix
+
+
+# --- on a shared listener
+
+SHARED = """
+listen.proxy = ["127.0.0.1:3128"]
+[node]
+allow_addresses = ["127.0.0.1"]
+http_ports = ["1-65535"]
+[[job]]
+id = "job"
+network = "http"
+domains = [".ok.test"]
+token = "s3cret-s3cret"
+"""
+SHOWN = "Proxy-Authorization: Basic " + b64encode(b"job:s3cret-s3cret").decode()
+
+
+async def test_job_that_shows_itself_again_is_looked_at_each_time(carried: list[bytes]) -> None:
+    resolver = FakeResolver.everything("127.0.0.1")
+    async with (
+        Origin(each(ok(b"x"))) as origin,
+        running_gate(SHARED, resolver=resolver) as gate,
+        await Client.connect(gate.shared_ports[0]) as client,
+    ):
+        request = absolute(f"http://ok.test:{origin.port}/", SHOWN)
+        assert [(await client.request(request)).status for _ in range(3)] == [200] * 3
+        assert len(carried) == 1
+        assert b"s3cret" not in bytes(origin.peers[0].received)
+        assert [line["job"] for line in gate.decisions] == ["job"] * 3
+        change_job(gate, replace(job_of(gate).settings, token_hash=sha256(b"another").digest()))
+        response = await client.request(request)
+        assert (response.status, response.value("x-jobgate-reason")) == (407, "auth")
+        assert len(carried) == 1
+
+
+async def test_job_that_another_one_makes_doubtful_is_not_served_by_habit(carried: list[bytes]) -> None:
+    shared = SHARED.replace('token = "s3cret-s3cret"', 'clients = ["127.0.0.0/8"]')
+    resolver = FakeResolver.everything("127.0.0.1")
+    async with (
+        Origin(each(ok(b"x"))) as origin,
+        running_gate(shared, resolver=resolver) as gate,
+        await Client.connect(gate.shared_ports[0]) as client,
+    ):
+        request = absolute(f"http://ok.test:{origin.port}/")
+        assert [(await client.request(request)).status for _ in range(3)] == [200] * 3
+        assert len(carried) == 1
+        narrower = replace(job_of(gate).settings, id="narrower", clients=(ip_network("127.0.0.1/32"),))
+        gate.gate.add_job(narrower)
+        response = await client.request(request)
+        assert (response.status, response.value("x-jobgate-reason")) == (407, "auth")
+        assert len(carried) == 1

@@ -1,0 +1,128 @@
+"""With and without the fast path: the same bytes for client and origin, the same log, the same counters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from h11 import RemoteProtocolError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobgate.proxy.connection import Connection
+from support.changes import allow_only, change_policy, job_of
+from support.gate import RunningGate, loopback_gate
+from support.messages import absolute, head, ok
+from support.origin import Origin, Peer
+from support.wait import until
+
+#: Of the log, what no two runs have in common.
+_OWN = {"ts", "id", "client", "duration_s", "dns_s", "connect_s", "wait_up_s", "wait_down_s"}
+
+REQUESTS = {
+    "a": lambda port: absolute(f"http://ok.test:{port}/a"),
+    "b": lambda port: absolute(f"http://ok.test:{port}/b?c"),
+    "head": lambda port: absolute(f"http://ok.test:{port}/a", method="HEAD"),
+    "fields": lambda port: absolute(f"http://ok.test:{port}/a", "X-Other: 1"),
+    "post": lambda port: absolute(f"http://ok.test:{port}/a", "Content-Length: 3", method="POST") + b"abc",
+    "host": lambda port: absolute(f"http://more.ok.test:{port}/a"),
+    "refused": lambda port: absolute(f"http://other.test:{port}/a"),
+    "fragment": lambda port: absolute(f"http://ok.test:{port}/a#"),
+    "stray": lambda port: absolute(f"http://ok.test:{port}/a\x01"),
+    "twice": lambda port: 2 * absolute(f"http://ok.test:{port}/a"),
+    "close": lambda port: absolute(f"http://ok.test:{port}/a", "Connection: close"),
+}
+RESPONSES = {
+    "small": [ok(b"small")],
+    "dated": [ok(b"dated", "Date: now")],
+    "empty": [head("HTTP/1.1 204 No")],
+    "cut-head": [ok(b"pieces")[:9], ok(b"pieces")[9:]],
+    "cut-content": [ok(b"pieces")[:-3], b"ces"],
+    "chunked": [head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"2\r\nhi\r\n0\r\n\r\n"],
+    "interim": [head("HTTP/1.1 103 Hints") + ok(b"x")],
+    "close": [ok(b"close", "Connection: close")],
+    "too-much": [ok(b"x") + b"HTTP/1.1 200 forged\r\n\r\n"],
+    "invalid": [head("HTTP/1.1 200 OK", "Content-Length: 1", "Content-Length: 2") + b"x"],
+    "ended": [ok(b"half")[:-2]],
+    "nothing": [],
+}
+CHANGES: dict[str, Callable[[RunningGate], None]] = {
+    "none": lambda gate: None,
+    "same": lambda gate: change_policy(gate, job_of(gate).settings.policy),
+    "other": lambda gate: allow_only(gate, "other.test"),
+    "back": lambda gate: allow_only(gate, ".ok.test"),
+    "narrow": lambda gate: allow_only(gate, "ok.test"),
+}
+Step = tuple[str, str, str, int]
+STEPS = st.tuples(
+    st.sampled_from(["a"] * 6 + ["b"] * 3 + [*REQUESTS]),
+    st.sampled_from(["small"] * 8 + ["dated"] * 4 + [*RESPONSES]),
+    st.sampled_from(["none"] * 8 + [*CHANGES]),
+    st.sampled_from([0, 0, 0, 0, 30, -1]),
+)
+
+
+def origin_of(steps: Sequence[Step]) -> Callable[[Peer], Awaitable[None]]:
+    """Answer each request as the step that it is of says; it has no other name."""
+    left = [RESPONSES[name] for request, name, _, _ in steps for _ in range(1 + (request == "twice"))]
+
+    async def script(peer: Peer) -> None:
+        while request := await peer.read_head():
+            if request.startswith(b"POST"):
+                await peer.read_exactly(3)
+            pieces = left.pop(0) if left else []
+            for piece in pieces:
+                await peer.send(piece)
+                await asyncio.sleep(0.002)
+            if pieces in (RESPONSES["close"], RESPONSES["ended"], RESPONSES["nothing"]):
+                return
+
+    return script
+
+
+async def run(steps: Sequence[Step]) -> str:
+    """Send request after request, each once the one before is answered; say all that can be seen."""
+    async with Origin(origin_of(steps)) as origin, loopback_gate() as gate, gate.client() as client:
+        seen: list[object] = []
+        for name, _, change, cut in steps:
+            request = REQUESTS[name](origin.port)
+            try:
+                for piece in [request[:cut], request[cut:]] if cut else [request]:
+                    await client.send(piece)
+                    await asyncio.sleep(0.003 if cut else 0)
+                for _ in range(1 + (name == "twice")):
+                    response = await client.response("HEAD" if name == "head" else "GET")
+                    seen.append((response.status, response.headers, response.body, response.interim))
+            except (ConnectionError, EOFError):  # it has been closed
+                seen.append("closed")
+                break
+            except RemoteProtocolError:
+                seen.append("cut")
+                break
+            CHANGES[change](gate)
+        client.close()
+        await until(lambda: not job_of(gate).open)
+        job, usage = job_of(gate), job_of(gate).usage
+        counted = [
+            dict(of) for of in (usage.decisions, usage.ends, usage.refused, usage.failed, usage.reached)
+        ]
+        lines = [
+            [{k: v for k, v in line.items() if k not in _OWN} for line in lines]
+            for lines in (gate.decisions, gate.closes)
+        ]
+        received = [bytes(peer.received) for peer in origin.peers]
+        found = [seen, counted, lines, received, job.down.moved_bytes, job.up.moved_bytes]
+        return repr(found).replace(str(origin.port), "PORT")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, min_size=4, max_size=12))
+def test_the_fast_path_changes_nothing_that_can_be_seen(
+    monkeypatch: pytest.MonkeyPatch, steps: list[Step]
+) -> None:
+    fast = asyncio.run(run(steps))
+    with monkeypatch.context() as without:
+        without.setattr(Connection, "_fast_path", lambda *_: None)
+        slow = asyncio.run(run(steps))
+    assert fast == slow
