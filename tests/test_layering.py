@@ -29,6 +29,7 @@ EDGES = {
             "connection",
             "dial",
             "dnsquery",
+            "fastpath",
             "forward",
             "gate",
             "heads",

@@ -16,10 +16,12 @@ import pytest
 from jobgate.proxy.carrier import Carrier
 from jobgate.proxy.fastpath import origin_prefix
 from jobgate.proxy.head import parse_request_head
+from jobgate.proxy.wire import Wire
 from support.changes import allow_only, change_job, change_node, deny_address, job_of
 from support.client import Client, Response
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, head, ok
+from support.narrow import turns
 from support.origin import Origin, Peer, Script
 from support.pipeline import LIMITS
 from support.wait import until
@@ -42,6 +44,12 @@ class Scene:
 
     def get(self, path: str = "/a", *fields: str, method: str = "GET") -> bytes:
         return absolute(f"http://ok.test:{self.origin.port}{path}", *fields, method=method)
+
+    @property
+    def wire(self) -> Wire:
+        """The gate's side of the client's connection, the only one."""
+        (connection,) = job_of(self.gate).open
+        return connection._client
 
     async def ask(self, path: str = "/a", method: str = "GET") -> Response:
         return await self.client.request(self.get(path, method=method), method)
@@ -211,7 +219,7 @@ async def test_request_that_comes_in_pieces_goes_the_whole_way(carried: list[byt
     async with warmed(carried, each(ok(b"x"))) as scene:
         request = scene.get()
         await scene.client.send(request[:cut])
-        await asyncio.sleep(0.01)
+        await until(lambda: bool(scene.wire.inbox))
         assert (await scene.client.request(request[cut:])).body == b"x"
         assert len(scene.carried) == 1
         assert (await scene.ask()).body == b"x"
@@ -244,7 +252,7 @@ async def test_request_that_comes_while_one_is_under_way_waits_for_it(carried: l
         await scene.client.send(scene.get("/first"))
         await scene.peer.until_received(2 * len(scene.get()) - 60)
         await scene.client.send(scene.get("/second"))
-        await asyncio.sleep(0.02)
+        await until(lambda: bool(scene.wire.inbox))
         assert b"/second" not in scene.peer.received
         release.set()
         assert [(await scene.client.response()).body for _ in range(2)] == [b"first", b"second"]
@@ -271,7 +279,7 @@ async def test_answer_that_is_no_single_piece_is_brought_by_the_carrier(
         await peer.read_head()
         for piece in pieces:
             await peer.send(piece)
-            await asyncio.sleep(0.01)
+            await turns()
         await each(ok(b"behind"))(peer)
 
     async with warmed(carried, script) as scene:
@@ -388,10 +396,12 @@ async def test_client_that_asks_for_nothing_more_is_closed_in_time(carried: list
 
 
 async def test_keepalive_counts_from_the_last_answer(carried: list[bytes]) -> None:
-    async with warmed(carried, each(ok(b"x")), tables="[timeouts]\nkeepalive_s = 0.5") as scene:
-        for _ in range(4):
-            await asyncio.sleep(0.25)
+    tables = "[timeouts]\nkeepalive_s = 100\nupstream_response_s = 20"
+    async with warmed(carried, each(ok(b"x")), tables=tables) as scene:
+        for _ in range(3):
+            scene.wire.prolong(scene.wire.loop.time() + 50)
             assert (await scene.ask()).body == b"x"
+            assert 90 < scene.wire._deadline - scene.wire.loop.time() <= 100
         assert scene.carried == []
 
 
@@ -447,7 +457,7 @@ async def test_client_that_has_ended_its_side_is_answered(carried: list[bytes]) 
         await scene.client.send(scene.get())
         await scene.peer.until_received(2 * len(scene.get()) - 60)
         scene.client.half_close()
-        await asyncio.sleep(0.02)
+        await until(lambda: scene.wire.at_eof)
         release.set()
         assert (await scene.client.response()).body == b"late"
         assert await scene.client.read_to_end() == b""
@@ -459,15 +469,14 @@ async def test_client_that_does_not_read_is_not_answered_further(
 ) -> None:
     async with warmed(carried, each(ok(bytes(40_000)))) as scene:
         asked = 0
-        while asked < 1000 and not any(c._client.blocked for c in job_of(scene.gate).open):
+        while not scene.wire.blocked:
             await scene.client.send(scene.get())
-            await asyncio.sleep(0.005)
             asked += 1
-        assert asked < 1000
+            await scene.gate.until_closed(asked + 1)
         served = len(scene.gate.decisions)
         for _ in range(5):
             await scene.client.send(scene.get())
-        await asyncio.sleep(0.05)
+        await turns()
         assert len(scene.gate.decisions) == served
         for _ in range(asked + 5):
             assert len((await scene.client.response()).body) == 40_000

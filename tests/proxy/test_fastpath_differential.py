@@ -14,6 +14,7 @@ from jobgate.proxy.connection import Connection
 from support.changes import allow_only, change_policy, job_of
 from support.gate import RunningGate, loopback_gate
 from support.messages import absolute, head, ok
+from support.narrow import turns
 from support.origin import Origin, Peer
 from support.wait import until
 
@@ -74,7 +75,7 @@ def origin_of(steps: Sequence[Step]) -> Callable[[Peer], Awaitable[None]]:
             pieces = left.pop(0) if left else []
             for piece in pieces:
                 await peer.send(piece)
-                await asyncio.sleep(0.002)
+                await turns()
             if pieces in (RESPONSES["close"], RESPONSES["ended"], RESPONSES["nothing"]):
                 return
 
@@ -90,7 +91,7 @@ async def run(steps: Sequence[Step]) -> str:
             try:
                 for piece in [request[:cut], request[cut:]] if cut else [request]:
                     await client.send(piece)
-                    await asyncio.sleep(0.003 if cut else 0)
+                    await turns()
                 for _ in range(1 + (name == "twice")):
                     response = await client.response("HEAD" if name == "head" else "GET")
                     seen.append((response.status, response.headers, response.body, response.interim))
