@@ -18,6 +18,7 @@ from .forward import Forward, Stale
 from .head import RequestHead
 from .hello import check_hello
 from .legs import Legs
+from .pool import Kept
 from .reach import reach
 from .relay import Relay
 from .repeats import Rewriter
@@ -105,8 +106,8 @@ class Carrier:
         job, gate = self._job, self._gate
         authority = Authority(target.host, target.port)
         rewriter = self._rewriter = self._rewriter or Rewriter()
-        upstream = self._take_kept(authority, exchange)
-        reused = upstream is not None
+        kept = self._take_kept(authority, exchange)
+        upstream = None if kept is None else kept.wire
         while True:
             if upstream is None:
                 upstream = await self._reach(target, exchange)
@@ -116,15 +117,15 @@ class Carrier:
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
             forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
-                keep_client, keep_upstream = await forward.run(head, reused=reused)
+                keep_client, keep_upstream = await forward.run(head, reused=kept is not None)
             except Stale:  # which no new connection is
                 upstream.abort()
-                upstream, reused, exchange.address = None, False, None
+                upstream, kept, exchange.address = None, None, None
             else:
                 break
         self._upstream = None
         if keep_upstream and job.generation == generation:
-            job.pool.keep(authority, upstream, exchange.address or "")
+            job.pool.keep(kept or Kept(job.pool, authority, upstream, exchange.address or ""))
         else:
             upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
         return keep_client
@@ -135,13 +136,12 @@ class Carrier:
             self._upstream.abort(reset=reset)
             self._upstream = None
 
-    def _take_kept(self, authority: Authority, exchange: Exchange) -> Wire | None:
+    def _take_kept(self, authority: Authority, exchange: Exchange) -> Kept | None:
         kept = self._job.pool.take(authority)
-        if kept is None:
-            return None
-        self._upstream, exchange.address = kept
-        exchange.allow()
-        return self._upstream
+        if kept is not None:
+            self._upstream, exchange.address = kept.wire, kept.address
+            exchange.allow()
+        return kept
 
     async def _reach(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
