@@ -18,6 +18,7 @@ from .forward import Forward, Stale
 from .head import RequestHead
 from .hello import check_hello
 from .legs import Legs
+from .pool import Kept
 from .reach import reach
 from .relay import Relay
 from .repeats import Rewriter
@@ -52,6 +53,7 @@ class Carrier:
         "_client",
         "_gate",
         "_job",
+        "_kept",
         "_rewriter",
         "down_lane",
         "is_judging",
@@ -66,6 +68,7 @@ class Carrier:
         self._client = client
         self._rewriter: Rewriter | None = None  # no tunnel needs one
         self.upstream: Wire | None = None
+        self._kept: Kept | None = None  # what the pool knew it as
         self.up_lane = job.up.lane()
         self.down_lane = job.down.lane()
         self.is_judging = False
@@ -147,22 +150,25 @@ class Carrier:
         """End the upstream connection, if there is one; with ``reset`` its exchange looks cut."""
         if self.upstream is not None:
             self.upstream.abort(reset=reset)
-            self.upstream = None
+            self.upstream = self._kept = None
 
     def keep(self, authority: Authority, exchange: Exchange) -> None:
         """Keep the upstream connection for the job's next request."""
-        upstream, self.upstream = self.upstream, None
+        upstream, kept, pool = self.upstream, self._kept, self._job.pool
+        self.upstream = self._kept = None
         if upstream is not None:
-            self._job.pool.keep(authority, upstream, exchange.address or "")
+            if kept is None or kept.wire is not upstream:
+                kept = Kept(pool, authority, upstream, exchange.address or "")
+            pool.keep(kept)
 
     def take_kept(self, authority: Authority, exchange: Exchange) -> Wire | None:
         """Take a kept connection, by which the request is allowed; ``None``: there is none."""
-        kept = self._job.pool.take(authority)
+        self._kept = kept = self._job.pool.take(authority)
         if kept is None:
             return None
-        self.upstream, exchange.address = kept
+        self.upstream, exchange.address = kept.wire, kept.address
         exchange.allow()
-        return self.upstream
+        return kept.wire
 
     async def _reach(self, target: Target, exchange: Exchange) -> Wire:
         """Resolve, vet and dial; what a change meanwhile refuses goes no further."""

@@ -86,7 +86,7 @@ class LogWriter:
     def write(self, line: bytes) -> None:
         """Hand over one line, which ends with its newline; dropped if too much is pending."""
         queued_bytes = self._queued_bytes + len(line)
-        if self._is_closed or queued_bytes - self._written_bytes > self._max_pending_bytes:
+        if queued_bytes > self._written_bytes + self._max_pending_bytes:
             self._overflowed += 1
             return
         self._queued_bytes = queued_bytes
@@ -112,6 +112,7 @@ class LogWriter:
         if self._is_closed:
             return
         self._is_closed = True
+        self._max_pending_bytes = -1  # so that every line from now on is too much
         self._deadline = time.monotonic() + timeout_s
         self._until_closed.release()
         self._pending.put(b"")

@@ -32,6 +32,43 @@ class IdleBudget:
         self.left = connections
 
 
+class Kept:
+    """A connection that is used for one request after another, and that the pool has in between.
+
+    While it is idle, it reads its wire: whatever comes ends it.
+
+    Args:
+        pool: Of the job that it belongs to.
+        authority: What it is used for.
+        wire: The upstream one.
+        address: Where it leads to.
+
+    Attributes:
+        until: When it has been idle for long enough, in loop time.
+    """
+
+    __slots__ = ("_pool", "address", "authority", "until", "wire")
+
+    def __init__(self, pool: UpstreamPool, authority: Authority, wire: Wire, address: str) -> None:
+        self._pool = pool
+        self.authority = authority
+        self.wire = wire
+        self.address = address
+        self.until = math.inf
+
+    def data(self, view: memoryview) -> None:
+        """Be told of bytes that nobody asked for."""
+        self._pool.discard(self)
+
+    def eof(self) -> None:
+        """Be told of the peer's end."""
+        self._pool.discard(self)
+
+    def lost(self) -> None:
+        """Be told that it broke."""
+        self._pool.discard(self)
+
+
 class UpstreamPool:
     """Idle upstream wires by authority.
 
@@ -48,33 +85,39 @@ class UpstreamPool:
         self._alarms: Alarms | None = None
         self._alarm: Alarm | None = None  # one for all …
         self._alarm_at = math.inf  # … when the first of them is due, or before
-        self._idle: dict[Authority, list[_Parked]] = {}
+        self._idle: dict[Authority, list[Kept]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def __contains__(self, authority: Authority) -> bool:
+        """Whether a connection to it is kept."""
         return authority in self._idle
 
-    def take(self, authority: Authority) -> tuple[Wire, str] | None:
-        """Take the connection used last, and the address it leads to; ``None`` if there is none."""
+    def take(self, authority: Authority) -> Kept | None:
+        """Take the connection used last; ``None`` if there is none."""
         siblings = self._idle.get(authority)
         if siblings is None:
             return None
-        parked = siblings.pop()
-        self._let_go(parked, siblings)
-        return parked.wire, parked.address
+        kept = siblings.pop()
+        # As ``_let_go`` does, without the call: this is the way of every request.
+        kept.wire.reader = None
+        self._count -= 1
+        self._budget.left += 1
+        if not siblings:
+            del self._idle[authority]
+        return kept
 
-    def keep(self, authority: Authority, wire: Wire, address: str) -> None:
-        """Keep a wire whose exchange is over, unless it has ended or has said too much."""
-        budget = self._budget
+    def keep(self, kept: Kept) -> None:
+        """Keep a connection whose exchange is over, unless it has ended or has said too much."""
+        wire, budget = kept.wire, self._budget
         if wire.at_eof or wire.is_lost or wire.inbox or wire.blocked:
             wire.abort()
             return
         if budget.left <= 0 or self._count >= self._max_idle:
             if self._count:
-                self.discard(min(self._parked(), key=attrgetter("until")))
+                self.discard(min(self._all(), key=attrgetter("until")))
             if budget.left <= 0:
                 wire.abort()
                 return
@@ -83,29 +126,29 @@ class UpstreamPool:
         alarms = self._alarms
         if alarms is None:
             alarms = self._alarms = own_alarms()
-        until = alarms.loop.time() + self.keepalive_s
-        wire.reader = parked = _Parked(self, authority, wire, address, until)
+        kept.until = until = alarms.loop.time() + self.keepalive_s
+        wire.reader = kept
         wire.resume_reading()
-        siblings = self._idle.get(authority)
+        siblings = self._idle.get(kept.authority)
         if siblings is None:
-            self._idle[authority] = [parked]
+            self._idle[kept.authority] = [kept]
         else:
-            siblings.append(parked)
+            siblings.append(kept)
         if until < self._alarm_at:
             self._set_alarm(alarms, until)
 
-    def discard(self, parked: _Parked) -> None:
+    def discard(self, kept: Kept) -> None:
         """Close a kept connection."""
-        siblings = self._idle[parked.authority]
-        siblings.remove(parked)
-        self._let_go(parked, siblings)
-        parked.wire.abort()
+        siblings = self._idle[kept.authority]
+        siblings.remove(kept)
+        self._let_go(kept, siblings)
+        kept.wire.abort()
 
     def prune(self, allowed: Callable[[Authority, str], bool]) -> None:
         """Close those whose authority or address is not allowed."""
-        for parked in self._parked():
-            if not allowed(parked.authority, parked.address):
-                self.discard(parked)
+        for kept in self._all():
+            if not allowed(kept.authority, kept.address):
+                self.discard(kept)
 
     def close(self) -> None:
         """Close all."""
@@ -124,43 +167,19 @@ class UpstreamPool:
         self._alarm, self._alarm_at = None, math.inf
         alarms = self._alarms or own_alarms()
         now = alarms.loop.time()
-        for parked in self._parked():
-            if parked.until <= now:
-                self.discard(parked)
+        for kept in self._all():
+            if kept.until <= now:
+                self.discard(kept)
         if self._count:
-            self._set_alarm(alarms, min(parked.until for parked in self._parked()))
+            self._set_alarm(alarms, min(kept.until for kept in self._all()))
 
-    def _parked(self) -> list[_Parked]:
-        return [parked for siblings in self._idle.values() for parked in siblings]
+    def _all(self) -> list[Kept]:
+        return [kept for siblings in self._idle.values() for kept in siblings]
 
-    def _let_go(self, parked: _Parked, siblings: list[_Parked]) -> None:
+    def _let_go(self, kept: Kept, siblings: list[Kept]) -> None:
         """Forget one that is no longer among its siblings."""
-        parked.wire.reader = None
+        kept.wire.reader = None
         self._count -= 1
         self._budget.left += 1
         if not siblings:
-            del self._idle[parked.authority]
-
-
-class _Parked:
-    """Reads an idle wire: whatever comes ends it."""
-
-    __slots__ = ("_pool", "address", "authority", "until", "wire")
-
-    def __init__(
-        self, pool: UpstreamPool, authority: Authority, wire: Wire, address: str, until: float
-    ) -> None:
-        self._pool = pool
-        self.authority = authority
-        self.wire = wire
-        self.address = address
-        self.until = until
-
-    def data(self, view: memoryview) -> None:
-        self._pool.discard(self)
-
-    def eof(self) -> None:
-        self._pool.discard(self)
-
-    def lost(self) -> None:
-        self._pool.discard(self)
+            del self._idle[kept.authority]

@@ -116,13 +116,6 @@ class Usage:
         _count(self.overlooked, refused)
         self.overlooked_reasons[refused.reason] += 1
 
-    def end(self, token: str, *, duration_s: float, dns_s: float, connect_s: float) -> None:
-        """Count how a request ended, and where its time went."""
-        self.ends[token] += 1
-        self.duration_s += duration_s
-        self.dns_s += dns_s
-        self.connect_s += connect_s
-
     def refuse(self, refused: Refused, denial: dict[str, object]) -> None:
         """Count a refusal and keep it for the job to read."""
         _count(self.refused, refused)

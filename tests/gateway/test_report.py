@@ -57,7 +57,8 @@ def test_usage_arrives_as_it_was_but_for_what_the_job_may_read() -> None:
     usage.overlook(refused)
     usage.fail(refused)
     usage.decide("allow")
-    usage.end("done", duration_s=1.0, dns_s=0.5, connect_s=0.25)
+    usage.ends["done"] += 1
+    usage.duration_s, usage.dns_s, usage.connect_s = 1.0, 0.5, 0.25
     found = read_usage(through_json(usage_as_json(usage)))
     assert not found.denials
     usage.denials.clear()

@@ -145,6 +145,19 @@ def test_traffic_is_counted_only_where_an_upstream_was_reached() -> None:
     assert unreached.usage.reached == {}
 
 
+def test_ends_and_their_times_are_added_up() -> None:
+    rig = Rig()
+    for dns_s, connect_s in ((0.25, 0.0), (0.0, 0.5), (0.0, 0.0)):
+        exchange = Exchange("job", "192.0.2.7:49152", rig.usage, rig.journal, rig.clock.time)
+        exchange.allow()
+        exchange.dns_s, exchange.connect_s = dns_s, connect_s
+        rig.clock.advance(2.0)
+        exchange.finish(Reason.DONE)
+    usage = rig.usage
+    assert (usage.duration_s, usage.dns_s, usage.connect_s) == (6.0, 0.25, 0.5)
+    assert (usage.requests, usage.refused_requests, usage.ends) == (3, 0, {"done": 3})
+
+
 def test_reason_of_both_method_refusals_is_one_word() -> None:
     rig = Rig()
     rig.exchange.finish(Reason.METHOD_UNKNOWN)

@@ -64,6 +64,17 @@ def test_decision_and_close_share_an_id_and_carry_the_time(log: Log) -> None:
     assert (close["bytes_up"], close["wait_down_s"]) == (1, 0.25)
 
 
+def test_lines_have_their_own_time_also_when_the_clock_goes_back() -> None:
+    times = iter([NOW, NOW, NOW + 0.001, NOW, NOW - 3600.0])
+    heard: list[str] = []
+    journal = Journal(clock_wall=lambda: next(times))
+    journal.taps.append(lambda _, line: heard.append(json.loads(line)["ts"][11:]))
+    for _ in range(2):
+        end(journal, decide(journal))
+    decide(journal)
+    assert heard == ["13:25:07.123Z", "13:25:07.123Z", "13:25:07.124Z", "13:25:07.123Z", "12:25:07.123Z"]
+
+
 def test_ready_is_one_line(log: Log) -> None:
     log.journal.ready({"train-42": "127.0.0.1:3128"})
     assert log.lines() == [
@@ -87,6 +98,13 @@ def test_new_id_is_short_hexadecimal_and_unique_over_journals() -> None:
     ids = [journal.new_id() for journal in (Journal(), Journal()) for _ in range(100)]
     assert len(set(ids)) == 200
     assert all(re.fullmatch(r"[0-9a-f]{16}", id) for id in ids)  # so that a line may have it as it is
+
+
+def test_new_id_counts_the_requests() -> None:
+    journal = Journal()
+    ids = [journal.new_id() for _ in range(70_000)]
+    assert [int(id[8:], 16) for id in ids] == list(range(1, 70_001))
+    assert len({id[:8] for id in ids}) == 1
 
 
 def test_job_above_its_share_loses_pairs_and_the_count_is_logged(log: Log) -> None:
@@ -157,7 +175,7 @@ def test_report_dropped_logs_what_is_left_at_the_end(log: Log) -> None:
 
 
 def test_without_a_writer_no_line_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("decision_line", "close_line", "ready_line", "timestamp"):
+    for name in ("decision_line", "close_line", "ready_line", "timestamp", "timestamp_ms"):
         monkeypatch.setattr(journal_module, name, pytest.fail)
     journal = Journal()
     for _ in range(DECISIONS_BURST + 1):

@@ -257,3 +257,12 @@ def test_decision_line_names_dropped_addresses_only_where_some_were() -> None:
     assert "dropped" not in json.loads(decision_line(TS, exchange))
     exchange.dropped = ("10.0.0.1", "::1")
     assert json.loads(decision_line(TS, exchange))["dropped"] == ["10.0.0.1", "::1"]
+
+
+def test_lines_of_jobs_and_clients_that_differ_in_one_are_told_apart() -> None:
+    asked = [("a", "c"), ("a", "d"), ("b", "c"), ("a", "c")]
+    exchanges = [Exchange(job, client, Usage(), Id(), lambda: 0.0) for job, client in asked]
+    decisions = [json.loads(decision_line(TS, exchange)) for exchange in exchanges]
+    closes = [json.loads(close_line(TS, exchange)) for exchange in exchanges]
+    assert [(line["job"], line["client"]) for line in decisions] == asked
+    assert [line["job"] for line in closes] == [job for job, _ in asked]

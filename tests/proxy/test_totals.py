@@ -34,7 +34,8 @@ def busy_job() -> Job:
     usage.decide("allow")
     usage.decide("not-listed")
     usage.overlook(Refused("a.test:443", "port", "connect"))
-    usage.end("done", duration_s=3.0, dns_s=0.25, connect_s=0.5)
+    usage.ends["done"] += 1
+    usage.duration_s, usage.dns_s, usage.connect_s = 3.0, 0.25, 0.5
     return Job(usage, Direction(1100, 1.5), Direction(2200, 2.5), JobCounters(1000, 2000, 100, 50, 0.0))
 
 

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from aiolimiter import AsyncLimiter
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobgate.ratelimit import RequestLimiter
 
@@ -79,6 +81,22 @@ async def test_take_grants_what_acquire_would(frozen: list[float], per_s: float)
             await other.acquire()
         assert (limiter.take() == 0.0) is expected
         frozen[0] += (number % 7) * 0.4 / per_s
+
+
+@given(st.floats(0.1, 300.0), st.lists(st.tuples(st.integers(1, 40), st.floats(0.0, 3.0) | st.just(0.001))))
+def test_take_at_any_times_grants_what_acquire_would(per_s: float, turns: list[tuple[int, float]]) -> None:
+    """Several in one moment of the loop's clock, too: what leaks meanwhile is looked at once."""
+    now, burst = [0.0], max(1.0, per_s)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiolimiter.AsyncLimiter._loop", FrozenLoop(now))
+        limiter, other = RequestLimiter(per_s), AsyncLimiter(burst, burst * (1.0 / per_s))
+        for count, pause_s in turns:
+            for _ in range(count):
+                expected = other.has_capacity()
+                if expected:
+                    other._level += 1.0
+                assert (limiter.take() == 0.0) is expected
+            now[0] += pause_s
 
 
 def test_take_without_a_limit_needs_no_loop() -> None:
