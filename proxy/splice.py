@@ -31,7 +31,7 @@ _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _AVAILABLE else 0
 #: A target may take a large segment more than it says, and tells that there is room again only behind bytes
 #: that it did not take. So this much more is offered, and at most this much is left over.
 BEYOND_ROOM_BYTES = 64 * 1024
-#: A system short of memory for TCP cuts a target's room at the very moment it is used. Where that was seen,
+#: A system short of memory for TCP cuts a target's buffer at the very moment it is used. Where that was seen,
 #: nothing is offered on the word of a target for so long.
 DISTRUST_S = 10.0
 #: asm-generic/socket.h, Linux 4.12.
@@ -96,7 +96,8 @@ class Splicer:
         if pipe is None:
             return 0, b""
         try:
-            n = min(n, self._room_bytes(target) + BEYOND_ROOM_BYTES)
+            room_bytes, buffer_bytes = self._room(target)
+            n = min(n, room_bytes + BEYOND_ROOM_BYTES)
             self._held = taken = os.splice(source.fileno(), pipe[1], n, flags=_FLAGS)
         except BlockingIOError:
             return 0, b""
@@ -118,7 +119,7 @@ class Splicer:
         finally:
             if self._held:
                 rest = self._take_out(pipe[0])
-        if len(rest) > BEYOND_ROOM_BYTES and not is_broken:
+        if len(rest) > BEYOND_ROOM_BYTES and not is_broken and send_room(target)[1] < buffer_bytes:
             self._distrust_until = self._clock() + DISTRUST_S
         return taken, rest
 
@@ -128,8 +129,8 @@ class Splicer:
         for descriptor in pipe or ():
             self._close_descriptor(descriptor)
 
-    def _room_bytes(self, target: socket.socket) -> int:
-        return 0 if self._clock() < self._distrust_until else room_bytes(target)
+    def _room(self, target: socket.socket) -> tuple[int, int]:
+        return (0, 0) if self._clock() < self._distrust_until else send_room(target)
 
     def _take_out(self, reader: int) -> bytes:
         """Empty the pipe.
@@ -181,15 +182,18 @@ class Splicer:
         logger.warning("Bulk data is copied: splice(2) does not work here (%s).", error.strerror)
 
 
-def room_bytes(sock: socket.socket) -> int:
-    """Return how many bytes a connection takes now, about; 0 where the system does not say."""
+def send_room(sock: socket.socket) -> tuple[int, int]:
+    """Return how many bytes a connection takes now, about, and how large its buffer is.
+
+    Zeros where the system does not say.
+    """
     try:
         answer = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
     except OSError:
-        return 0
-    _, _, alloc_bytes, limit_bytes, _, queued_bytes = _MEMINFO.unpack(answer)  # one of them counts what waits
-    room: int = limit_bytes - max(alloc_bytes, queued_bytes)
-    return max(0, room)
+        return 0, 0
+    _, _, alloc_bytes, buffer_bytes, _, queued_bytes = _MEMINFO.unpack(answer)
+    room_bytes: int = buffer_bytes - max(alloc_bytes, queued_bytes)  # one of them counts what waits
+    return max(0, room_bytes), buffer_bytes
 
 
 class Own(threading.local):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import socket
 import threading
@@ -102,22 +103,30 @@ def test_move_takes_all_that_an_empty_target_has_room_for(ends: Ends, splicer: S
     assert splicer.move(ends.source, ends.target, queued) == (queued, b"")
 
 
-@pytest.mark.parametrize("is_reset", [False, True], ids=["full", "broken"])
-def test_move_offers_little_for_a_while_once_a_target_took_less_than_it_has_room_for(
-    monkeypatch: pytest.MonkeyPatch, is_reset: bool
+@pytest.mark.parametrize(
+    ("buffers", "is_reset", "distrusts"),
+    [
+        pytest.param((100_000, 50_000), False, True, id="cut"),
+        pytest.param((100_000, 100_000), False, False, id="full"),
+        pytest.param((100_000, 50_000), True, False, id="broken"),
+    ],
+)
+def test_move_offers_little_for_a_while_once_a_targets_buffer_was_cut_while_it_was_used(
+    monkeypatch: pytest.MonkeyPatch, buffers: tuple[int, int], is_reset: bool, distrusts: bool
 ) -> None:
     now = [1000.0]
     splicer = Splicer(lambda: now[0])
     little = 8 * 1024
+    sizes = itertools.cycle(buffers)
     monkeypatch.setattr("jobgate.proxy.splice.BEYOND_ROOM_BYTES", little)
-    monkeypatch.setattr("jobgate.proxy.splice.room_bytes", lambda _: 10 * little)
+    monkeypatch.setattr("jobgate.proxy.splice.send_room", lambda _: (10 * little, next(sizes)))
     with tcp_pair() as (sender, source), tcp_pair() as (target, receiver):
         if is_reset:
             reset(receiver)
         else:
             fill(target)
         fill(sender)
-        for after_s, is_little in ((0.0, False), (0.0, not is_reset), (9.9, not is_reset), (0.2, False)):
+        for after_s, is_little in ((0.0, False), (0.0, distrusts), (9.9, distrusts), (0.2, False)):
             now[0] += after_s
             taken, rest = splicer.move(source, target, 2 * little)
             assert 0 < len(rest) <= taken
