@@ -178,6 +178,7 @@ class FastPath:
         self._answers = _Answers(self)
         self._left = None
         self._rest()
+        client.resume_reading()  # it was held back if it sent much at once
         try:
             while self._left is None:
                 await client.until(self._deadline)
