@@ -238,7 +238,7 @@ async def test_requests_that_come_together_are_answered_in_order(carried: list[b
 
 
 async def test_client_that_was_held_back_is_read_again(carried: list[bytes]) -> None:
-    async with warmed(carried, each(ok(b"x")), tables="[limits]\nmax_head_bytes = 1024") as scene:
+    async with warmed(carried, each(ok(b"x")), tables="[limits]\nmax_head_bytes = 1024\nmax_target_bytes = 512") as scene:
         await scene.client.send(30 * scene.get())
         assert [(await scene.client.response()).body for _ in range(30)] == [b"x"] * 30
         assert (await scene.ask()).body == b"x"
