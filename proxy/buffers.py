@@ -7,13 +7,16 @@ not read fills the send buffer; left alone, the kernel lets each grow to megabyt
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import socket
 import sys
+import termios
 from pathlib import Path
 
 #: asm-generic/socket.h; Linux 5.14.
 _SO_BUF_LOCK = 72
+_AN_INT = bytes(4)
 
 
 def bound_receive_buffer(sock: socket.socket, size_bytes: int | None) -> None:
@@ -47,6 +50,11 @@ def bound_unsent(sock: socket.socket, size_bytes: int | None) -> None:
     """
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size_bytes or 0)
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """Return how many bytes have come that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, _AN_INT), sys.byteorder)
 
 
 @functools.cache

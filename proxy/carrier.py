@@ -110,12 +110,20 @@ class Carrier:
         return self._rewriter
 
     async def forward(
-        self, request: RequestHead, target: Target, path: bytes, exchange: Exchange, *, is_sent: bool = False
+        self,
+        request: RequestHead,
+        target: Target,
+        path: bytes,
+        exchange: Exchange,
+        *,
+        decided_in: int | None = None,
+        answer_by: float | None = None,
     ) -> bool:
         """Send it over a kept connection of this job, or a new one; say whether another may follow.
 
         Args:
-            is_sent: Its head has gone to ``upstream``.
+            decided_in: The generation, if ``upstream`` was taken for it on the fast path.
+            answer_by: Loop time, if it has been sent there.
         """
         if (limit := self._gate.settings.limits.max_content_bytes) and request.content.length > limit:
             raise ProxyError(Reason.CONTENT_TOO_LARGE, f"Content over {limit} bytes is not accepted here.")
@@ -128,15 +136,16 @@ class Carrier:
             if upstream is None:
                 upstream = await self._reach(target, exchange)
                 await self._attach(upstream)
-            generation = job.generation
+            generation = job.generation if decided_in is None else decided_in
             head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
             forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
-                keep_client, keep_upstream = await forward.run(head, reused=reused, is_sent=is_sent)
+                keep_client, keep_upstream = await forward.run(head, reused=reused, answer_by=answer_by)
             except Stale:  # which no new connection is
                 upstream.abort()
-                upstream, reused, is_sent, exchange.address = None, False, False, None
+                upstream, reused, exchange.address = None, False, None
+                decided_in = answer_by = None
             else:
                 break
         if keep_upstream and job.generation == generation:

@@ -173,25 +173,30 @@ class Connection:
 
     async def _forward(self, request: RequestHead, target: Target, path: bytes, exchange: Exchange) -> bool:
         """Forward it, and what repeats it behind it; say whether another may follow."""
-        carrier, client, under_way = self._carrier, self._client, self._under_way
-        fast, is_sent = None, False
-        while await carrier.forward(request, target, path, exchange, is_sent=is_sent):
+        carrier, client, generation = self._carrier, self._client, self._job.generation
+        go_on = await carrier.forward(request, target, path, exchange)
+        fast = self._fast_path(request, target, exchange, generation) if go_on else None
+        while fast is not None and go_on:
             if client.blocked or client.inbox or client.at_eof or client.is_lost or self._is_over():
-                return True
-            fast = fast or self._fast_path(request, target, exchange)
-            if fast is None:
-                return True
-            under_way.finish(DONE, carrier)
+                break
+            self._under_way.finish(DONE, carrier)
             left = await fast.run()
             if isinstance(left, bool):
                 return left
-            request, path, exchange, is_sent = left
-        return False
+            request, path, exchange, decided_in, answer_by = left
+            go_on = await carrier.forward(
+                request, target, path, exchange, decided_in=decided_in, answer_by=answer_by
+            )
+        return go_on
 
-    def _fast_path(self, request: RequestHead, target: Target, exchange: Exchange) -> FastPath | None:
+    def _fast_path(
+        self, request: RequestHead, target: Target, exchange: Exchange, generation: int
+    ) -> FastPath | None:
         """Prepare for what repeats a forwarded request; ``None``: each one goes the whole way."""
         under_way, prefix = self._under_way, origin_prefix(request)
         if prefix is None or under_way.inside is not None or exchange.would_refuse is not None:
+            return None
+        if self._job.generation != generation:
             return None
         return FastPath(
             self._gate,
@@ -200,7 +205,7 @@ class Connection:
             self._heads,
             self._carrier,
             under_way,
-            Last(request, target, exchange.rule, prefix),
+            Last(generation, request, target, exchange.rule, prefix),
         )
 
     def _is_over(self) -> bool:

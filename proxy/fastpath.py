@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobgate.config.host import Authority
 
+from .buffers import unread_bytes
 from .decision import Target
 from .errors import DONE, Cut, ProxyError, Reason
 from .exchange import Exchange
@@ -23,6 +24,7 @@ from .framing import NO_CONTENT
 from .head import RequestHead, find_head_end
 from .headers import origin_line
 from .heads import HeadReader
+from .repeats import MOST_BYTES
 from .underway import UnderWay
 from .visit import Visit
 from .wire import Wire
@@ -51,6 +53,7 @@ def origin_prefix(request: RequestHead) -> bytes | None:
         and request.content is NO_CONTENT
         and request.upgrade is None
         and not request.expect_continue
+        and request.size_bytes <= MOST_BYTES
         and b"?" not in prefix  # which ends the authority, too
     )
     return prefix if prefix and is_plain else None
@@ -60,11 +63,13 @@ class Last(NamedTuple):
     """A request that was forwarded just now, after which both its connections can serve another one.
 
     Attributes:
+        generation: Of the job, when it was decided.
         target: Whom it asked for.
         rule: The entry that allowed it.
         prefix: What its target begins with, to the slash that its path begins with.
     """
 
+    generation: int
     request: RequestHead
     target: Target
     rule: str | None
@@ -72,12 +77,18 @@ class Last(NamedTuple):
 
 
 class Unfinished(NamedTuple):
-    """A request that has left the fast path: its record is open, its upstream connection the carrier's."""
+    """A request that has left the fast path: its record is open, its upstream connection the carrier's.
+
+    Attributes:
+        generation: Of the job, when it was decided.
+        answer_by: Loop time, if it has been sent.
+    """
 
     request: RequestHead
     path: bytes
     exchange: Exchange
-    is_sent: bool
+    generation: int
+    answer_by: float | None
 
 
 class FastPath:
@@ -137,15 +148,15 @@ class FastPath:
         under_way: UnderWay,
         last: Last,
     ) -> None:
-        request, target, rule, prefix = last
+        generation, request, target, rule, prefix = last
         self._gate = gate
         self._visit = visit
         self._job = job = visit.job
+        self._generation = generation
         self._client = client
         self._heads = heads
         self._carrier = carrier
         self._under_way = under_way
-        self._generation = job.generation
         self._is_settled = visit.is_settled
         self._options = gate.forward_options
         self._method = request.method.decode("ascii")
@@ -160,7 +171,7 @@ class FastPath:
         self._head = origin_line(request.method, self._path) + self._fields
         self._answers: _Answers | None = None
         self._is_busy = False
-        self._left: bool | Unfinished | None = None
+        self._left: bool | Unfinished | Exception | None = None
         self._deadline = math.inf
 
     async def run(self) -> bool | Unfinished:
@@ -180,12 +191,8 @@ class FastPath:
         self._rest()
         client.resume_reading()  # it was held back if it sent much at once
         try:
-            while self._left is None:
+            while self._left is None and not client.is_lost:
                 await client.until(self._deadline)
-                if client.is_lost:
-                    if self._is_busy:
-                        raise Cut(Reason.CLIENT_RESET)
-                    return False
         except TimeoutError:
             if self._is_busy:
                 raise ProxyError(Reason.UPSTREAM_TIMEOUT, "The origin did not answer in time.") from None
@@ -193,7 +200,12 @@ class FastPath:
         finally:
             self._let_go()
             self._answers = None  # which holds us: nothing is left to collect
-        return self._left
+        left = Cut(Reason.CLIENT_RESET) if client.is_lost and self._is_busy else self._left
+        if isinstance(left, Cut):
+            self._carrier.let_go(reset=True)
+        if isinstance(left, Exception):
+            raise left
+        return left or False
 
     # --- as the reader of the client ------------------------------------------------
 
@@ -234,7 +246,7 @@ class FastPath:
 
     def no_answer(self) -> None:
         """Let the carrier see why."""
-        self._leave(Unfinished(self._request, self._path, self._exchange, is_sent=True))
+        self._leave(self._unfinished(self._deadline))
 
     # --- inside --------------------------------------------------------------------
 
@@ -258,15 +270,17 @@ class FastPath:
             self._request, self._path = request, request.target[self._path_at :]
             self._head = origin_line(request.method, self._path) + self._fields
         if not self._is_settled and (self._visit.look(request.headers) or self._visit.stranger is not None):
+            self._visit.flooding = False  # until it is looked at again, and answered
             return False
         exchange = Exchange(job.id, self._visit.peer.text, job.usage, gate.journal, time.monotonic)
-        exchange.method, exchange.target, exchange.rule = self._method, self._target, self._rule
+        exchange.method, exchange.target = self._method, self._target
         self._exchange, self._is_busy, self._heads.idle = exchange, True, False
         self._under_way.begin(request, exchange, carrier)
         self._visit.admit(draining=False)
+        exchange.rule = self._rule
         upstream = carrier.take_kept(self._authority, exchange)
-        if upstream is None or not carrier.up_lane.at_once(request.size_bytes):
-            self._leave(Unfinished(request, self._path, exchange, is_sent=False))
+        if upstream is None or unread_bytes(upstream.sock) or not carrier.up_lane.at_once(request.size_bytes):
+            self._leave(self._unfinished(None))
             return True
         self._upstream = upstream
         upstream.reader = self._answers
@@ -297,13 +311,20 @@ class FastPath:
         exchange.status = response.status
         head = carrier.rewriter.answer(response, client_minor=1, close=False, via=options.via)
         client.write(head + raw[end:] if length else head)
+        if client.is_lost or client.error is not None:
+            raise Cut(Reason.CLIENT_RESET)
         self._upstream.is_answering = False
         carrier.keep(self._authority, exchange)
         self._under_way.finish(DONE, carrier)
-        self._rest()
+        self._is_busy = False
         if client.blocked or client.inbox or client.at_eof or self._gate.draining:
             self._leave(True)
+        else:
+            self._rest()
         return True
+
+    def _unfinished(self, answer_by: float | None) -> Unfinished:
+        return Unfinished(self._request, self._path, self._exchange, self._generation, answer_by)
 
     def _rest(self) -> None:
         """Wait for the next request."""
@@ -314,15 +335,14 @@ class FastPath:
         self._deadline = self._client.loop.time() + most_s
         self._client.prolong(self._deadline)
 
-    def _leave(self, left: bool | Unfinished) -> None:
+    def _leave(self, left: bool | Unfinished | Exception) -> None:
         self._left = left
         self._let_go()
         self._client.wake()
 
     def _fail(self, error: Exception) -> None:
         """Raise an error in the task, which knows what to say about it."""
-        self._let_go()
-        self._client.fail(error)
+        self._leave(error)
 
     def _let_go(self) -> None:
         """Read nothing more: what comes is kept for those who go on."""

@@ -81,13 +81,13 @@ class Forward:
         self._upload: Upload | None = None
         self._download: Relay | None = None
 
-    async def run(self, head: bytes, *, reused: bool, is_sent: bool = False) -> tuple[bool, bool]:
+    async def run(self, head: bytes, *, reused: bool, answer_by: float | None = None) -> tuple[bool, bool]:
         """Carry the exchange through.
 
         Args:
             head: The request's head as the upstream is to see it.
             reused: The upstream connection served another request before.
-            is_sent: The head, which is all there is of the request, was paid for and sent before.
+            answer_by: Loop time, if the head, which is all there is, was paid for and sent before.
 
         Returns:
             Whether the client's and whether the upstream's connection can serve another request.
@@ -101,11 +101,11 @@ class Forward:
         legs.client.on_lost = self._client_lost
         legs.upstream.is_answering = True
         try:
-            if not is_sent:
+            if answer_by is None:
                 if not legs.up_lane.at_once(self._request.size_bytes):
                     await pay(legs.up_lane, self._request.size_bytes)
                 self._send(head, reused)
-            response = await self._response(reused)
+            response = await self._response(reused, answer_by)
             if response.status == 101:
                 await self._switch(response)
                 return False, False
@@ -145,13 +145,13 @@ class Forward:
             if self._download is not None:
                 self._download.stop()
 
-    async def _response(self, reused: bool) -> ResponseHead:
+    async def _response(self, reused: bool, answer_by: float | None) -> ResponseHead:
         """Wait for the final response, or 101; pass interim ones on."""
         upstream, response_s = self._legs.upstream, self._options.response_s
         now = upstream.loop.time
         for _ in range(MAX_INTERIM):
             scanned = seen_bytes = 0
-            deadline = now() + response_s
+            deadline = now() + response_s if answer_by is None else answer_by
             while not upstream.inbox or (end := find_head_end(upstream.inbox, scanned)) < 0:
                 if upstream.inbox:
                     check_partial_response(upstream.inbox, self._options.limits, scanned)
@@ -173,7 +173,7 @@ class Forward:
                         Reason.UPSTREAM_INVALID, "The origin switched protocols without being asked."
                     )
                 return response
-            reused = False
+            reused, answer_by = False, None
             await self._pass_interim(response)
         raise ProxyError(Reason.UPSTREAM_INVALID, "The origin sent too many interim responses.")
 

@@ -41,12 +41,6 @@ class Waiting:
         if deadline < self._alarm_at:
             self._set_alarm()
 
-    def fail(self, error: Exception) -> None:
-        """Raise an error where somebody waits."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-
     def wake(self) -> None:
         """Something has happened: whoever waits goes on."""
         waiter, self._waiter = self._waiter, None

@@ -13,15 +13,17 @@ from ipaddress import ip_network
 
 import pytest
 
+from jobgate.config.policy import Mode
+from jobgate.config.rules import RuleSet
 from jobgate.proxy.carrier import Carrier
 from jobgate.proxy.fastpath import origin_prefix
 from jobgate.proxy.head import parse_request_head
 from jobgate.proxy.wire import Wire
-from support.changes import allow_only, change_job, change_node, deny_address, job_of
+from support.changes import allow_only, change_job, change_node, change_policy, deny_address, job_of
 from support.client import Client, Response
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, head, ok
-from support.narrow import turns
+from support.narrow import narrow_client, turns
 from support.origin import Origin, Peer, Script
 from support.pipeline import LIMITS
 from support.wait import until
@@ -238,7 +240,8 @@ async def test_requests_that_come_together_are_answered_in_order(carried: list[b
 
 
 async def test_client_that_was_held_back_is_read_again(carried: list[bytes]) -> None:
-    async with warmed(carried, each(ok(b"x")), tables="[limits]\nmax_head_bytes = 1024\nmax_target_bytes = 512") as scene:
+    tables = "[limits]\nmax_head_bytes = 1024\nmax_target_bytes = 512"
+    async with warmed(carried, each(ok(b"x")), tables=tables) as scene:
         await scene.client.send(30 * scene.get())
         assert [(await scene.client.response()).body for _ in range(30)] == [b"x"] * 30
         assert (await scene.ask()).body == b"x"
@@ -500,6 +503,7 @@ async def test_request_over_the_cap_is_refused_and_the_pause_kept(
         found = [(await scene.ask()).status for _ in range(4)]
         assert found.count(429) >= 1
         await scene.gate.until_closed(5)
+        assert {line["rule"] for line in scene.gate.decisions if line["reason"] == "rate"} == {None}
         assert scene.ends.count("rate") == found.count(429)
         assert scene.carried == []
 
@@ -597,6 +601,7 @@ async def test_answer_under_a_change_is_not_kept_on_the_fast_path(carried: list[
         release.set()
         assert (await scene.client.response()).body == b"late"
         assert len(scene.carried) == 1
+        assert len(job_of(scene.gate).pool) == 0
 
 
 async def test_job_that_is_removed_ends_its_idle_connection(carried: list[bytes]) -> None:
@@ -635,6 +640,135 @@ async def test_retiring_gate_says_so_with_the_next_answer(carried: list[bytes]) 
         assert await scene.client.read_to_end() == b""
         scene.gate.gate.resume()
         assert len(sockets) == 1
+
+
+# --- what happens at once: in the kernel together, before the gate has seen any of it
+
+
+async def silent(peer: Peer) -> None:
+    """Read a request, and then whatever comes."""
+    await peer.read_head()
+    await peer.read_to_end()
+
+
+@asynccontextmanager
+async def busy(carried: list[bytes], then: Script = silent) -> AsyncIterator[Scene]:
+    """Have a request under way on the fast path."""
+    async with warmed(carried, then) as scene:
+        await scene.client.send(scene.get())
+        await until(lambda: scene.peer.received.count(b"\r\n\r\n") == 2)
+        await turns()
+        yield scene
+
+
+async def test_answer_that_is_none_is_refused_at_once_behind_a_byte_of_the_client(
+    carried: list[bytes],
+) -> None:
+    async with busy(carried) as scene:
+        scene.client.now(b"G")
+        scene.peer.now(b"garbage\r\n\r\n")
+        response = await scene.client.response()
+        assert (response.status, response.value("x-jobgate-reason")) == (502, "upstream-invalid")
+
+
+@pytest.mark.parametrize("answer", [ok(b"x"), ok(b"x")[:10]], ids=["whole", "part"])
+async def test_client_that_was_reset_under_its_answer_ends_its_upstream(
+    carried: list[bytes], answer: bytes
+) -> None:
+    async with busy(carried) as scene:
+        scene.client.reset()
+        scene.peer.now(answer)
+        await scene.gate.until_closed(2)
+        await scene.peer.until_ended()
+        assert scene.ends == ["client-reset"]
+        assert scene.peer.was_reset
+        assert len(job_of(scene.gate).pool) == 0
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["behind", "before"])
+async def test_answer_that_came_before_its_request_is_no_answer(carried: list[bytes], is_first: bool) -> None:
+    async with warmed(carried, each(ok(b"true"))) as scene:
+        await turns()
+        if is_first:
+            scene.peer.now(ok(b"forged"))
+        scene.client.now(scene.get())
+        if not is_first:
+            scene.peer.now(ok(b"forged"))
+        assert (await scene.client.response()).body == b"warm"  # by a second connection
+        assert len(scene.origin.peers) == 2
+
+
+@pytest.mark.parametrize("is_drain", [False, True], ids=["removed", "drained"])
+async def test_client_that_reads_slowly_gets_its_last_answer_whole(
+    carried: list[bytes], is_drain: bool
+) -> None:
+    async with (
+        Origin(each(ok(b"x"), ok(bytes(40_000)))) as origin,
+        loopback_gate() as gate,
+        narrow_client(gate) as client,
+    ):
+        scene = Scene(gate, client, origin)
+        await scene.ask()
+        asked = 0
+        while not scene.wire.blocked:
+            await client.send(scene.get())
+            asked += 1
+            await gate.until_closed(asked + 1)
+        assert len(carried) == 1
+        await turns()
+        closing = asyncio.ensure_future(gate.close(drain_s=8.0)) if is_drain else None
+        if closing is None:
+            gate.gate.remove_job("job")
+        await turns()
+        for _ in range(asked):
+            assert len((await client.response()).body) == 40_000
+        if closing is not None:
+            await closing
+
+
+async def test_origin_has_no_more_time_for_its_answer_off_the_fast_path(carried: list[bytes]) -> None:
+    async with busy(carried) as scene:
+        (connection,) = job_of(scene.gate).open
+        answer_by = scene.wire._deadline
+        scene.peer.now(b"HTTP/1.1 200 ")
+        await until(lambda: len(scene.carried) == 1)
+        upstream = connection._carrier.upstream
+        assert upstream is not None
+        await until(lambda: upstream._deadline == answer_by)
+
+
+@pytest.mark.parametrize(
+    ("domain", "mode", "said"),
+    [
+        pytest.param("ok.test", Mode.ENFORCE, (None, "ok.test", None), id="rule"),
+        pytest.param("other.test", Mode.REPORT, ("not-listed", None, "deny"), id="report"),
+    ],
+)
+async def test_change_under_the_first_request_is_followed_by_the_next(
+    carried: list[bytes], domain: str, mode: Mode, said: tuple[object, ...]
+) -> None:
+    release = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while await peer.read_head():
+            await peer.send(ok(b"whole")[:-2])
+            if peer is origin.peers[0]:
+                await release.wait()
+            await peer.send(b"le")
+
+    async with Origin(script) as origin, loopback_gate() as gate, gate.client() as client:
+        scene = Scene(gate, client, origin)
+        await client.send(scene.get())
+        await (await origin.peer()).until_received(1)
+        async with gate.client() as other:
+            await other.request(scene.get())  # leaves a connection that may be used next
+            policy = job_of(gate).settings.policy
+            change_policy(gate, replace(policy, domains=RuleSet.parse([domain]), mode=mode))
+            release.set()
+            assert (await client.response()).body == b"whole"
+            assert (await scene.ask()).body == b"whole"
+        line = gate.decisions[2]
+        assert (line["reason"], line["rule"], line.get("would")) == said
 
 
 # --- where there is none
@@ -733,7 +867,10 @@ async def test_job_that_shows_itself_again_is_looked_at_each_time(carried: list[
         assert len(carried) == 1
 
 
-async def test_job_that_another_one_makes_doubtful_is_not_served_by_habit(carried: list[bytes]) -> None:
+async def test_job_that_another_one_makes_doubtful_is_not_served_by_habit(
+    carried: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgate.proxy.connection.FLOOD_PAUSE_S", 3600.0)  # which comes behind the answer
     shared = SHARED.replace('token = "s3cret-s3cret"', 'clients = ["127.0.0.0/8"]')
     resolver = FakeResolver.everything("127.0.0.1")
     async with (

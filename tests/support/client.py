@@ -85,6 +85,10 @@ class Client:
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.get_running_loop().sock_sendall(self._sock, data)
 
+    def now(self, data: bytes) -> None:
+        """Put a few bytes into the kernel, in this very turn of the loop."""
+        assert self._sock.send(data) == len(data)
+
     def half_close(self) -> None:
         """Send FIN and go on reading."""
         self._sock.shutdown(socket.SHUT_WR)
