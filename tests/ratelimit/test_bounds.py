@@ -26,6 +26,10 @@ bursts = st.sampled_from([1, 1_000, CHUNK, BURST, 500_000])
 sizes = st.lists(st.integers(1, CHUNK), max_size=8)
 
 
+def node_burst(rate: float) -> float:
+    return max(NODE_BURST, 0.004 * rate)
+
+
 class Limits:
     """What was allowed when: rate and burst, from each change on.
 
@@ -69,7 +73,7 @@ class Node:
         self.pacer = Pacer(self.clock.time, self.clock.call_at)
         self.total = NodeTotal(total, self.pacer)
         self.log: list[tuple[float, int]] = []
-        self.total_limits = Limits(self.log, 50.0, total, NODE_BURST)
+        self.total_limits = Limits(self.log, 50.0, total, node_burst(total))
         self.rate = total
         self.jobs = [
             Job(1_250_000.0, burst=BURST, clock=self.clock, pacer=self.pacer, node_log=self.log)
@@ -88,7 +92,7 @@ class Node:
     def set_total(self, rate: float) -> None:
         self.rate = rate
         self.total.set_rate(rate)
-        self.total_limits.change(self.clock.now, rate, max(NODE_BURST, 0.004 * rate))
+        self.total_limits.change(self.clock.now, rate, node_burst(rate))
 
     def check(self, greatest_rate: float) -> None:
         slack = CHUNK + greatest_rate * STEP_S + 1
