@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from itertools import permutations
 
 import pytest
 from h11 import RemoteProtocolError
@@ -17,7 +19,7 @@ from support.gate import RunningGate, loopback_gate
 from support.messages import absolute, head, ok
 from support.narrow import turns
 from support.origin import Origin, Peer
-from support.wait import until
+from support.wait import until, until_seen
 
 #: Of the log, what no two runs have in common.
 _OWN = {"ts", "id", "client", "duration_s", "dns_s", "connect_s", "wait_up_s", "wait_down_s"}
@@ -129,3 +131,75 @@ def test_the_fast_path_changes_nothing_that_can_be_seen(
         without.setattr(Connection, "_fast_path", lambda *_: None)
         slow = asyncio.run(run(steps))
     assert fast == slow
+
+
+# --- what both sides do in one turn of the loop
+
+Act = Callable[[Client, Peer, RunningGate], None]
+ACTS: dict[str, Act] = {
+    "client-byte": lambda client, _, gate: client.now(b"G"),
+    "client-fin": lambda client, _, gate: client.half_close(),
+    "client-reset": lambda client, _, gate: client.reset(),
+    "part": lambda _, peer, gate: peer.now(b"HTTP/1.1 200 OK\r\nContent-"),
+    "whole": lambda _, peer, gate: peer.now(ok(b"whole")),
+    "junk": lambda _, peer, gate: peer.now(b"junk\r\n\r\n"),
+    "origin-fin": lambda _, peer, gate: peer.half_close(),
+    "refuse": lambda _, peer, gate: allow_only(gate, "other.test"),
+    "narrow": lambda _, peer, gate: allow_only(gate, "ok.test"),
+}
+TIMEOUTS = "[timeouts]\nupstream_response_s = 0.5\nhead_s = 0.5\nkeepalive_s = 0.5"
+
+
+async def answer_once(peer: Peer) -> None:
+    await peer.read_head()
+    await peer.send(ok(b"first"))
+    await peer.read_to_end()
+
+
+async def together(acts: Sequence[str], *, is_busy: bool) -> str:
+    """Do some things at once, beside a request that repeats or after it; say what came of them."""
+    async with (
+        Origin(answer_once) as origin,
+        loopback_gate(tables=TIMEOUTS) as gate,
+        await Client.connect(gate.port) as client,
+    ):
+        request = REQUESTS["a"](origin.port)
+        await client.request(request)
+        peer, job = origin.peers[0], job_of(gate)
+        if is_busy:
+            await client.send(request)
+            await until(lambda: peer.received.count(b"\r\n\r\n") == 2)
+        await turns()
+        for name in acts:
+            with suppress(OSError):  # there is no saying more behind an end
+                ACTS[name](client, peer, gate)
+        if not is_busy:
+            client.now(request)
+        await until_seen(lambda: not job.open)
+        if "client-reset" not in acts:
+            await client.read_to_end()
+        await turns()
+        lines = [
+            [{k: v for k, v in line.items() if k not in _OWN} for line in lines]
+            for lines in (gate.decisions, gate.closes)
+        ]
+        found = [bytes(client.received), client.was_reset, peer.was_reset, len(job.pool), lines]
+        return repr(found).replace(str(origin.port), "PORT")
+
+
+@pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
+def test_what_both_sides_do_at_once_is_seen_alike(monkeypatch: pytest.MonkeyPatch, is_busy: bool) -> None:
+    """But where a client was reset it is said so sooner, whatever its origin did."""
+    names = [name for name in ACTS if is_busy or name not in ("client-byte", "client-fin", "client-reset")]
+    pairs = list(permutations(names, 2))
+
+    async def all_of_them() -> list[str]:
+        return await asyncio.gather(*(together(pair, is_busy=is_busy) for pair in pairs))
+
+    fast = asyncio.run(all_of_them())
+    with monkeypatch.context() as without:
+        without.setattr(Connection, "_fast_path", lambda *_: None)
+        slow = asyncio.run(all_of_them())
+    for pair, quick, other in zip(pairs, fast, slow, strict=True):
+        is_said_sooner = "client-reset" in pair and "'reason': 'client-reset'" in quick
+        assert quick == other or is_said_sooner, (pair, quick, other)
