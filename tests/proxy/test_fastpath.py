@@ -386,7 +386,7 @@ async def test_origin_that_does_not_answer_is_given_up(carried: list[bytes]) -> 
     async def script(peer: Peer) -> None:
         await peer.read_to_end()
 
-    async with warmed(carried, script, tables="[timeouts]\nupstream_response_s = 0.2") as scene:
+    async with warmed(carried, script, tables="[timeouts]\nupstream_response_s = 1.0") as scene:
         response = await scene.ask()
         assert (response.status, response.value("x-jobgate-reason")) == (504, "upstream-timeout")
         await scene.gate.until_closed(2)
@@ -398,7 +398,7 @@ async def test_origin_that_does_not_answer_is_given_up(carried: list[bytes]) -> 
 
 
 async def test_client_that_asks_for_nothing_more_is_closed_in_time(carried: list[bytes]) -> None:
-    async with warmed(carried, each(ok(b"x")), tables="[timeouts]\nkeepalive_s = 0.2") as scene:
+    async with warmed(carried, each(ok(b"x")), tables="[timeouts]\nkeepalive_s = 1.0") as scene:
         await scene.ask()
         assert await scene.client.read_to_end() == b""
         assert not scene.client.was_reset
@@ -416,7 +416,7 @@ async def test_keepalive_counts_from_the_last_answer(carried: list[bytes]) -> No
 
 
 async def test_head_that_begins_behind_an_answer_has_its_own_deadline(carried: list[bytes]) -> None:
-    async with warmed(carried, each(ok(b"x")), tables="[timeouts]\nhead_s = 0.2\nkeepalive_s = 60") as scene:
+    async with warmed(carried, each(ok(b"x")), tables="[timeouts]\nhead_s = 1.0\nkeepalive_s = 60") as scene:
         await scene.ask()
         await scene.client.send(scene.get()[:10])
         response = await scene.client.response()
@@ -500,11 +500,12 @@ async def test_request_over_the_cap_is_refused_and_the_pause_kept(
 ) -> None:
     monkeypatch.setattr("jobgate.proxy.connection.FLOOD_PAUSE_S", 0.05)
     async with warmed(carried, each(ok(b"x")), tables="[limits]\nrequests_per_s_per_job = 3") as scene:
-        found = [(await scene.ask()).status for _ in range(4)]
-        assert found.count(429) >= 1
-        await scene.gate.until_closed(5)
+        found = [200]
+        while found[-1] == 200:  # the more, the slower this machine is
+            found.append((await scene.ask()).status)
+        await scene.gate.until_closed(len(found))
         assert {line["rule"] for line in scene.gate.decisions if line["reason"] == "rate"} == {None}
-        assert scene.ends.count("rate") == found.count(429)
+        assert (found[-1], scene.ends[-1]) == (429, "rate")
         assert scene.carried == []
 
 
