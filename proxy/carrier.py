@@ -151,7 +151,7 @@ class Carrier:
         if keep_upstream and job.generation == generation:
             self.keep(authority, exchange)
         else:
-            self.upstream = None
+            self.upstream = self._kept = None
             upstream.abort(reset=upstream.blocked)  # an unread upload would keep it open
         return keep_client
 

@@ -15,11 +15,11 @@ import math
 import os
 import socket
 import struct
-import termios
 import threading
 import time
-from array import array
 from collections.abc import Callable
+
+from .buffers import unread_bytes
 
 logger = logging.getLogger("jobgate")
 
@@ -49,7 +49,7 @@ class Splicer:
         clock: Seconds.
     """
 
-    __slots__ = ("_clock", "_count", "_distrust_until", "_held", "_is_off", "_pipe")
+    __slots__ = ("_clock", "_distrust_until", "_held", "_is_off", "_pipe")
 
     _close_descriptor = staticmethod(os.close)  # there when the interpreter has forgotten the module
 
@@ -59,7 +59,6 @@ class Splicer:
         self._is_off = not _AVAILABLE
         self._pipe: tuple[int, int] | None = None
         self._held = 0  # bytes in the pipe
-        self._count = array("i", [0])
 
     def __del__(self) -> None:
         self.close()
@@ -73,8 +72,7 @@ class Splicer:
         """Return how many bytes can be spliced; 0 before an end or an error, and where it is not possible."""
         if self._pipe is None and self._open() is None:
             return 0
-        fcntl.ioctl(source.fileno(), termios.FIONREAD, self._count, True)
-        return self._count[0]
+        return unread_bytes(source)
 
     def move(self, source: socket.socket, target: socket.socket, n: int) -> tuple[int, bytes]:
         """Take at most ``n`` bytes from the source, and give the target what it takes at once.
@@ -173,7 +171,7 @@ class Splicer:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             theirs.send(b"x")
-            fcntl.ioctl(ours.fileno(), termios.FIONREAD, self._count, True)
+            unread_bytes(ours)
             os.splice(ours.fileno(), pipe[1], 1, flags=_FLAGS)
             os.splice(pipe[0], ours.fileno(), 1, flags=_FLAGS)
 

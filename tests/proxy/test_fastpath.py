@@ -24,7 +24,7 @@ from support.client import Client, Response
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, head, ok
 from support.narrow import narrow_client, turns
-from support.origin import Origin, Peer, Script
+from support.origin import Origin, Peer, Script, answer_when
 from support.pipeline import LIMITS
 from support.wait import until
 
@@ -457,11 +457,7 @@ async def test_client_that_is_lost_under_a_request_ends_it_upstream(carried: lis
 async def test_client_that_has_ended_its_side_is_answered(carried: list[bytes]) -> None:
     release = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await release.wait()
-        await peer.send(ok(b"late"))
-        await peer.read_to_end()
+    script = answer_when(release, ok(b"late"))
 
     async with warmed(carried, script) as scene:
         await scene.client.send(scene.get())
@@ -589,11 +585,7 @@ async def test_change_that_refuses_nothing_is_followed(carried: list[bytes]) -> 
 async def test_answer_under_a_change_is_not_kept_on_the_fast_path(carried: list[bytes]) -> None:
     release = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await release.wait()
-        await peer.send(ok(b"late"))
-        await peer.read_to_end()
+    script = answer_when(release, ok(b"late"))
 
     async with warmed(carried, script) as scene:
         await scene.client.send(scene.get())
@@ -615,11 +607,7 @@ async def test_job_that_is_removed_ends_its_idle_connection(carried: list[bytes]
 async def test_drain_closes_it_idle_and_lets_a_running_request_end(carried: list[bytes]) -> None:
     release = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await release.wait()
-        await peer.send(ok(b"late"))
-        await peer.read_to_end()
+    script = answer_when(release, ok(b"late"))
 
     async with warmed(carried, script) as scene, scene.gate.client() as idle:
         await scene.client.send(scene.get())

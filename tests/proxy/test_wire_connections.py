@@ -9,7 +9,7 @@ import pytest
 from support.gate import FakeResolver, RunningGate, loopback_gate
 from support.http_origin import HttpOrigin
 from support.messages import absolute, connect, head, ok, post
-from support.origin import Origin, Peer, answer, echo, swallow
+from support.origin import Origin, Peer, answer, answer_when, echo, swallow
 
 
 async def test_b28_each_request_of_a_connection_is_decided_anew() -> None:
@@ -269,11 +269,7 @@ async def test_client_that_leaves_ends_its_exchange() -> None:
 async def test_client_that_half_closes_still_gets_its_answer() -> None:
     release = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await release.wait()
-        await peer.send(ok(b"late"))
-        await peer.read_to_end()
+    script = answer_when(release, ok(b"late"))
 
     async with Origin(script) as origin, loopback_gate() as gate, gate.client() as client:
         await client.send(absolute(f"http://ok.test:{origin.port}/"))

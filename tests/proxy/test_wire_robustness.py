@@ -18,7 +18,7 @@ import pytest
 from support.gate import DialHook, RunningGate, loopback_gate
 from support.http_origin import HttpOrigin
 from support.messages import absolute, connect, head, ok, post
-from support.origin import Origin, Peer, answer, echo, swallow
+from support.origin import Origin, Peer, answer, answer_when, echo, swallow
 
 NO_CAPS = "[limits]\nrequests_per_s_per_job = 0\ndns_names_per_s_per_job = 0"
 
@@ -161,11 +161,7 @@ async def test_client_that_closes_in_the_middle_of_a_download_ends_it() -> None:
 async def test_request_under_way_is_answered_while_draining() -> None:
     release = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await release.wait()
-        await peer.send(ok(b"late"))
-        await peer.read_to_end()
+    script = answer_when(release, ok(b"late"))
 
     async with Origin(script) as origin, loopback_gate() as gate, gate.client() as client:
         await client.send(absolute(f"http://ok.test:{origin.port}/"))

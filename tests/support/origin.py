@@ -204,6 +204,18 @@ def answer(*responses: bytes) -> Script:
     return script
 
 
+def answer_when(release: asyncio.Event, response: bytes) -> Script:
+    """Answer one request (a head) with these bytes once it is told to, then read to the end."""
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        await release.wait()
+        await peer.send(response)
+        await peer.read_to_end()
+
+    return script
+
+
 def answer_and_close(response: bytes) -> Script:
     """Answer one request (a head) with these bytes, then FIN."""
 
