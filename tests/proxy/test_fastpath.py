@@ -24,7 +24,7 @@ from support.client import Client, Response
 from support.gate import FakeResolver, RunningGate, loopback_gate, running_gate
 from support.messages import absolute, head, ok
 from support.narrow import narrow_client, turns
-from support.origin import Origin, Peer, Script, answer_when
+from support.origin import Origin, Peer, Script, answer_when, swallow
 from support.pipeline import LIMITS
 from support.wait import until
 
@@ -383,10 +383,7 @@ async def test_content_that_is_cut_looks_cut(carried: list[bytes]) -> None:
 
 
 async def test_origin_that_does_not_answer_is_given_up(carried: list[bytes]) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.read_to_end()
-
-    async with warmed(carried, script, tables="[timeouts]\nupstream_response_s = 1.0") as scene:
+    async with warmed(carried, swallow, tables="[timeouts]\nupstream_response_s = 1.0") as scene:
         response = await scene.ask()
         assert (response.status, response.value("x-jobgate-reason")) == (504, "upstream-timeout")
         await scene.gate.until_closed(2)
@@ -440,10 +437,7 @@ async def test_client_that_leaves_when_it_is_idle_leaves_the_upstream_behind(
 
 
 async def test_client_that_is_lost_under_a_request_ends_it_upstream(carried: list[bytes]) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.read_to_end()
-
-    async with warmed(carried, script) as scene:
+    async with warmed(carried, swallow) as scene:
         await scene.client.send(scene.get())
         await scene.peer.until_received(2 * len(scene.get()) - 60)
         scene.client.reset()
@@ -540,10 +534,7 @@ async def test_change_of_the_policy_holds_for_the_next_request(carried: list[byt
 
 
 async def test_change_of_the_policy_ends_what_is_under_way(carried: list[bytes]) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.read_to_end()
-
-    async with warmed(carried, script) as scene:
+    async with warmed(carried, swallow) as scene:
         await scene.client.send(scene.get())
         await scene.peer.until_received(2 * len(scene.get()) - 60)
         allow_only(scene.gate, "other.test")
