@@ -12,11 +12,22 @@ import functools
 import socket
 import sys
 import termios
+import threading
+from array import array
 from pathlib import Path
 
 #: asm-generic/socket.h; Linux 5.14.
 _SO_BUF_LOCK = 72
-_AN_INT = bytes(4)
+
+
+class _Own(threading.local):
+    """What each thread has of its own: the kernel's answer, which it writes while others run."""
+
+    def __init__(self) -> None:
+        self.count = array("i", [0])
+
+
+_OWN = _Own()
 
 
 def bound_receive_buffer(sock: socket.socket, size_bytes: int | None) -> None:
@@ -54,7 +65,9 @@ def bound_unsent(sock: socket.socket, size_bytes: int | None) -> None:
 
 def unread_bytes(sock: socket.socket) -> int:
     """Return how many bytes have come that nobody has read yet."""
-    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, _AN_INT), sys.byteorder)
+    count = _OWN.count
+    fcntl.ioctl(sock.fileno(), termios.FIONREAD, count, True)
+    return count[0]
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobgate.proxy import buffers
-from jobgate.proxy.buffers import bound_receive_buffer, bound_unsent
+from jobgate.proxy.buffers import bound_receive_buffer, bound_unsent, unread_bytes
+from support.pairs import tcp_pair
 
 KIB = 1024
 
@@ -130,3 +131,15 @@ def test_largest_buffer_is_what_the_kernel_says(
 
     monkeypatch.setattr(Path, "read_text", read_text)
     assert buffers._largest_buffer_bytes.__wrapped__() == expected
+
+
+def test_unread_bytes_are_those_that_have_come_and_nobody_has_read() -> None:
+    with tcp_pair() as (near, far):
+        assert unread_bytes(far) == 0
+        near.send(b"twelve bytes")
+        assert unread_bytes(far) == 12
+        far.recv(5)
+        assert unread_bytes(far) == 7
+        far.recv(100)
+        near.shutdown(socket.SHUT_WR)
+        assert unread_bytes(far) == 0
