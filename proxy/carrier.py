@@ -83,9 +83,8 @@ class Carrier:
         job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._reach(target, exchange)
         exchange.status = 200
-        self._client.write(CONNECTED)  # at once: it says more while the loop is given the other leg
+        self._client.write(CONNECTED)
         self.is_judging = job.policy.job.tls is Tls.REQUIRE
-        await self._attach(upstream)
         if self.is_judging:
             refused = await check_hello(
                 self._client, upstream, target, job, timeout_s=timeouts.hello_s, exchange=exchange
@@ -135,7 +134,6 @@ class Carrier:
         while True:
             if upstream is None:
                 upstream = await self._reach(target, exchange)
-                await self._attach(upstream)
             generation = job.generation if decided_in is None else decided_in
             head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
@@ -180,7 +178,10 @@ class Carrier:
         return kept.wire
 
     async def _reach(self, target: Target, exchange: Exchange) -> Wire:
-        """Resolve, vet and dial; what a change meanwhile refuses goes no further."""
+        """Resolve, vet and dial; what a change meanwhile refuses goes no further.
+
+        From then on the connection is let go with its exchange.
+        """
         gate, job = self._gate, self._job
         generation = job.generation
         sock = await reach(gate, job, target, exchange)
@@ -191,12 +192,9 @@ class Carrier:
                     raise error
             upstream = gate.wire(sock, job.down)
             upstream.bound_unsent(job.up.send_buffer_bytes)
+            upstream.attach()
         except (OSError, ProxyError):
             sock.close()
             raise
-        return upstream
-
-    async def _attach(self, upstream: Wire) -> None:
-        """Give the connection to the loop; from here on it is let go with its exchange."""
-        await upstream.attach()
         self.upstream = upstream
+        return upstream

@@ -75,10 +75,11 @@ class Connection:
 
     async def run(self) -> None:
         """Serve until one side has had enough."""
-        await self._client.attach()
         self._join()
         end = DRAINED
         try:
+            self._client.attach()
+            self._client.read()  # most clients have sent a head by now
             while await self._serve_next():
                 if self._client.blocked or self._client.inbox or self._visit.flooding:
                     await self._taken()
@@ -105,9 +106,7 @@ class Connection:
     async def _serve_next(self) -> bool:
         """Serve one request; ``False`` when the connection is over."""
         try:
-            request = await self._heads.read(
-                self._gate.head_limits, self._gate.settings.timeouts, self._is_over
-            )
+            request = await self._heads.read(self._gate, self._gate.settings.timeouts, self._is_over)
         except ProxyError as error:
             return self._refuse_head(error)
         if request is None:

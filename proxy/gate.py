@@ -30,6 +30,7 @@ from .lifetime import Clocks
 from .listener import Listener
 from .members import Members
 from .own import OwnEndpoints
+from .poller import own_poller
 from .pool import IdleBudget
 from .resolver import Resolver
 from .totals import Totals
@@ -90,6 +91,7 @@ class Gate(Alone):
         self.reception = Reception(self)
         self._take(settings)
         self.alarms = own_alarms()
+        self._poller = own_poller()
         self._loop = self.alarms.loop
         self._pacer = Pacer(time.monotonic, self._loop.call_at, shared_ticks=SHARED_TICKS)
         self._commons = Commons(
@@ -283,7 +285,7 @@ class Gate(Alone):
 
     def wire(self, sock: socket.socket, direction: Direction) -> Wire:
         """Wrap a connected socket that the given direction reads from; the loop does not have it yet."""
-        return Wire(sock, direction, self.settings.limits.max_head_bytes, self.alarms)
+        return Wire(sock, direction, self.settings.limits.max_head_bytes, self.alarms, self._poller)
 
     def forget(self, job: Job) -> None:
         """Keep nothing of a job that was removed, once its last connection has gone."""

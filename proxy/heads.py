@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from jobgate.config.settings import TimeoutSettings
 
@@ -15,6 +16,12 @@ from .wire import Wire
 
 #: To read what has come of a head whose time is over before it is answered.
 LEAST_S = 0.1
+
+
+class Bounds(Protocol):
+    """A gate: its limits may change while a head is awaited."""
+
+    head_limits: HeadLimits
 
 
 class HeadReader:
@@ -46,12 +53,12 @@ class HeadReader:
         return None if self._heads is None else self._heads.again(raw, limits)
 
     async def read(
-        self, limits: HeadLimits, timeouts: TimeoutSettings, is_over: Callable[[], bool]
+        self, bounds: Bounds, timeouts: TimeoutSettings, is_over: Callable[[], bool]
     ) -> RequestHead | None:
         """Read the next head.
 
         Args:
-            limits: Sizes.
+            bounds: Has the sizes.
             timeouts: ``head_s`` from its first byte, ``keepalive_s`` between two requests.
             is_over: Says whether no request is waited for any more.
 
@@ -73,7 +80,7 @@ class HeadReader:
         scanned = 0
         while not client.inbox or (end := find_head_end(client.inbox, scanned)) < 0:
             if client.inbox:
-                check_partial_request(client.inbox, limits, scanned)
+                check_partial_request(client.inbox, bounds.head_limits, scanned)
             if client.at_eof or client.is_lost or is_over():
                 return None
             scanned = len(client.inbox)
@@ -86,7 +93,7 @@ class HeadReader:
             if self.idle and client.inbox:
                 self.idle = False
                 deadline = now() + head_s
-        raw = client.take(end)
+        raw, limits = client.take(end), bounds.head_limits
         if self._connects is not None and raw.startswith(START):
             return self._connects.parse(raw, limits)
         heads = self._heads = self._heads or RequestHeads()

@@ -3,11 +3,10 @@
 A wire reads into a window of the gate's scratch buffer, so that an idle connection
 owns no read buffer, and hands each piece to its reader: a ``Relay``, or its own
 bounded inbox while nobody relays. Writes go to the socket at once; what the kernel
-does not take is kept by the transport, and ``write`` says so.
+does not take is kept, and ``write`` says so.
 
-``transport.write_eof`` is never called: it corrupts memory on uvloop when short
-connections close while a shutdown is pending. The sending side is ended by
-``shutdown(2)`` on our own socket object, once nothing is left to write.
+It is no transport of the loop: a short tunnel would spend half of its time on making and
+ending two of those, and uvloop's ``write_eof`` corrupts memory.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from .alarms import Alarms, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
+from .poller import READABLE, WRITABLE, Poller, own_poller
 from .waiting import Waiting
 
 #: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
@@ -49,23 +49,25 @@ class Reader(Protocol):
         """Note that the connection is gone in both directions."""
 
 
-class Wire(Waiting, asyncio.BufferedProtocol):
+class Wire(Waiting):
     """A connected stream socket with bounded reading and half-close.
 
     Args:
         sock: Connected, non-blocking; owned by the wire from now on.
         source: Has the window that one read may fill, of the gate's scratch buffer.
         inbox_limit_bytes: Reading pauses when the inbox holds this much.
-        alarms: Of the loop that it is for; ``None``: of the running one.
+        alarms, poller: Of the loop that it is for; ``None``: of the running one.
     """
 
     __slots__ = (
         "_fin_wanted",
         "_inbox_limit_bytes",
         "_is_paused",
+        "_poller",
         "_source",
-        "_transport",
+        "_unsent",
         "_unsent_bytes",
+        "_watched",
         "at_eof",
         "blocked",
         "error",
@@ -80,10 +82,13 @@ class Wire(Waiting, asyncio.BufferedProtocol):
         "sock",
     )
 
-    _transport: asyncio.Transport
-
     def __init__(
-        self, sock: socket.socket, source: Window, inbox_limit_bytes: int, alarms: Alarms | None = None
+        self,
+        sock: socket.socket,
+        source: Window,
+        inbox_limit_bytes: int,
+        alarms: Alarms | None = None,
+        poller: Poller | None = None,
     ) -> None:
         Waiting.__init__(self, own_alarms() if alarms is None else alarms)
         self.sock = sock
@@ -102,10 +107,17 @@ class Wire(Waiting, asyncio.BufferedProtocol):
         self._fin_wanted = False
         self._is_paused = False
         self._unsent_bytes: int | None = None
+        self._unsent: bytearray | None = None
+        self._poller = own_poller() if poller is None else poller
+        self._watched = 0  # the events, if there are any
 
-    def attach(self) -> Awaitable[object]:
-        """Give the socket to the loop, of either leg: without TLS that makes no difference to it."""
-        return self.loop.connect_accepted_socket(lambda: self, self.sock)
+    def attach(self) -> None:
+        """Read from now on.
+
+        Raises:
+            OSError: The system watches no more sockets.
+        """
+        self._watch(READABLE)
 
     # --- reading -------------------------------------------------------------------
 
@@ -120,22 +132,35 @@ class Wire(Waiting, asyncio.BufferedProtocol):
         if not self.is_lost:
             bound_receive_buffer(self.sock, receive_buffer_bytes)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport; any byte that the kernel does not take at once is reported."""
-        # A stream socket's transport has this interface on every loop; uvloop's does not inherit it.
-        self._transport = transport  # type: ignore[assignment]
-        self._transport.set_write_buffer_limits(high=0)
+    def ready(self, events: int) -> None:
+        """Read, or write what is left: the poller says that it can be done, or that the peer is gone."""
+        watched = self._watched
+        if watched & READABLE and events & ~WRITABLE:
+            if self._is_paused:  # told now, and not when the pause began, which may have ended again
+                self._watch(watched & ~READABLE)
+            else:
+                self.read()
+        if self._watched & WRITABLE and events & ~READABLE:
+            self._send_rest()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Offer the window: one read is never larger, whatever the loop would like."""
-        return self._source.window[:NARROW_BYTES] if self.is_narrow else self._source.window
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Pass a piece to the reader, or keep it in the inbox."""
-        if self.reader is not None:
-            self.reader.data(self._source.window[:nbytes])
+    def read(self) -> None:
+        """Read what has come, once, and pass it to the reader, or keep it in the inbox."""
+        window = self._source.window
+        if self.is_narrow:
+            window = window[:NARROW_BYTES]
+        try:
+            size_bytes = self.sock.recv_into(window)
+        except (BlockingIOError, InterruptedError):
             return
-        self.hold(self._source.window[:nbytes])
+        except OSError as error:
+            self.fail(error)
+            return
+        if not size_bytes:
+            self._end()
+        elif self.reader is not None:
+            self.reader.data(window[:size_bytes])
+        else:
+            self.hold(window[:size_bytes])
 
     def hold(self, view: memoryview) -> None:
         """Keep a piece in the inbox, for whoever waits."""
@@ -144,45 +169,28 @@ class Wire(Waiting, asyncio.BufferedProtocol):
             self.pause_reading()
         self.wake()
 
-    def eof_received(self) -> bool:
+    def _end(self) -> None:
         """Keep the sending side open: a FIN ends one direction only."""
         if self.error is not None:  # the failed write took the reset's place, which reads as an end now
-            self._transport.abort()
-            return True
+            self.fail(self.error)
+            return
         self.at_eof = True
+        self._watch(self._watched & ~READABLE)
         if self.reader is not None:
             self.reader.eof()
         else:
             self.wake()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever reads, writes or waits."""
-        if self.is_lost:
-            return
-        self.is_lost = True
-        del self._transport  # which holds us: nothing is left to collect
-        self.forget_alarm()
-        if isinstance(exc, OSError):
-            self.error = exc
-        if self.reader is not None:
-            self.reader.lost()
-        self.wake()
-        if self.on_lost is not None:
-            self.on_lost()
-        self.on_writable = self.on_lost = None
 
     def pause_reading(self) -> None:
         """Stop reading: the peer is held back by its own send window."""
-        if not self.is_lost and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
+        self._is_paused = True
 
     def resume_reading(self) -> None:
         """Read again, unless the peer has ended."""
-        if self._is_paused and not self.is_lost and not self.at_eof:
+        if self._is_paused:
             self._is_paused = False
-            self._transport.resume_reading()
+            if not (self._watched & READABLE or self.at_eof or self.is_lost or self.is_closing):
+                self._watch(self._watched | READABLE)
 
     def take_inbox(self) -> bytearray:
         """Empty the inbox; what it held belongs to the caller."""
@@ -235,15 +243,38 @@ class Wire(Waiting, asyncio.BufferedProtocol):
                 return not self.blocked
             if sent == len(data):
                 return True
-        self._transport.write(bytes(memoryview(data)[sent:]))
-        return not self.blocked
+        if self.error is None:
+            self._keep(memoryview(data)[sent:])
+        return False
 
-    def pause_writing(self) -> None:
-        """Note that the kernel's buffer is full."""
+    def _keep(self, rest: memoryview) -> None:
+        """Send the rest when the kernel takes more."""
+        if self._unsent is None:
+            self._unsent = bytearray(rest)
+        else:
+            self._unsent += rest
         self.blocked = True
+        self._watch(self._watched | WRITABLE)
 
-    def resume_writing(self) -> None:
-        """Everything was taken: go on, or end the sending side if that was asked for."""
+    def _send_rest(self) -> None:
+        """Send what was kept; then go on, or end the sending side or the connection if that was asked for."""
+        unsent = self._unsent
+        if unsent is None:
+            return
+        try:
+            del unsent[: self.sock.send(unsent)]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._refused(error)
+            return
+        if unsent:
+            return
+        self._unsent = None
+        if self.is_closing:
+            self._close()
+            return
+        self._watch(self._watched & ~WRITABLE)
         self.blocked = False
         if self.on_writable is not None:
             callback, self.on_writable = self.on_writable, None
@@ -277,7 +308,7 @@ class Wire(Waiting, asyncio.BufferedProtocol):
             return
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError as error:  # the peer's reset was first; the loop is about to tell us
+        except OSError as error:  # the peer's reset was first; a read is about to tell us
             self.error = self.error or error
 
     # --- ending --------------------------------------------------------------------
@@ -287,7 +318,10 @@ class Wire(Waiting, asyncio.BufferedProtocol):
         self.reader = self.on_writable = self.on_lost = None
         if not self.is_lost and not self.is_closing:
             self.is_closing = True
-            self._transport.close()
+            if self._unsent:
+                self._watch(WRITABLE)
+            else:
+                self._close()
 
     def abort(self, *, reset: bool = False) -> None:
         """Close now. With ``reset`` the peer sees RST, the sign of a cut exchange, and never a clean end."""
@@ -300,12 +334,52 @@ class Wire(Waiting, asyncio.BufferedProtocol):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             except OSError as error:
                 self.error = self.error or error
-        self._transport.abort()
+        self._close()
+
+    def fail(self, error: Exception) -> None:
+        """Note that the connection is gone, by its own error or one of ours; tell whoever reads or waits."""
+        if self.is_lost:
+            return
+        if isinstance(error, OSError):
+            self.error = error
+        reader, on_lost = self.reader, self.on_lost
+        self._close()
+        if reader is not None:
+            reader.lost()
+        if on_lost is not None:
+            on_lost()
+        self.on_writable = self.on_lost = None
 
     def _refused(self, error: OSError) -> None:
         """Take a failed write: end, or send nothing more and read what is left."""
         self.error = error
-        if self.is_answering:
+        self._unsent = None
+        if self.is_answering and not self.is_closing:
             self.blocked = True
+            self._watch(self._watched & ~WRITABLE)
+        else:  # soon: whoever writes is not done yet
+            self._watch(0)
+            self.loop.call_soon(self.fail, error)
+
+    def _close(self) -> None:
+        """Let the socket go."""
+        self._watch(0)
+        self._unsent = None
+        self.is_lost = True
+        self.forget_alarm()
+        self.sock.close()
+        self.wake()
+
+    def _watch(self, events: int) -> None:
+        """Have the poller tell of these events, or of none."""
+        watched = self._watched
+        if events == watched:
+            return
+        descriptor = self.sock.fileno()
+        if not watched:
+            self._poller.add(descriptor, events, self)
+        elif events:
+            self._poller.change(descriptor, events)
         else:
-            self._transport.abort()
+            self._poller.remove(descriptor)
+        self._watched = events

@@ -43,6 +43,7 @@ EDGES = {
             "logwriter",
             "own",
             "peeking",
+            "poller",
             "pool",
             "reach",
             "relay",

@@ -8,19 +8,16 @@ import gc
 import socket
 from collections.abc import Sequence
 
-import pytest
-
 from jobgate.config.host import Address
 from jobgate.proxy.connects import ConnectHeads
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import RequestHead
 from jobgate.proxy.sockets import StreamSocket
-from jobgate.proxy.wire import Wire
 from support.changes import HeldDialer, job_of
 from support.gate import DialHook, loopback_gate
 from support.messages import absolute, connect, ok
 from support.narrow import only_connection, turns
-from support.origin import Origin, Peer, answer, echo, swallow
+from support.origin import Origin, Peer, answer, swallow
 from support.tls import hello_for
 from support.wait import until
 
@@ -48,22 +45,6 @@ async def test_tunnel_keeps_nothing_of_its_request() -> None:
         await turns()
         heads = [head for head in gc.get_objects() if isinstance(head, RequestHead)]
         assert [head for head in heads if head.target == authority.encode()] == []
-
-
-async def test_client_is_told_before_the_loop_has_the_other_leg(monkeypatch: pytest.MonkeyPatch) -> None:
-    attach, is_let = Wire.attach, asyncio.Event()
-
-    async def held(wire: Wire) -> object:
-        await is_let.wait()
-        return await attach(wire)
-
-    async with Origin(echo) as origin, loopback_gate(tls="any") as gate, gate.client() as client:
-        await only_connection(gate)
-        monkeypatch.setattr(Wire, "attach", held)
-        assert (await client.request(connect(f"ok.test:{origin.port}"), "CONNECT")).status == 200
-        await client.send(b"early")
-        is_let.set()
-        assert await client.read_exactly(5) == b"early"
 
 
 class OnceDialer(DialHook):

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -19,6 +20,15 @@ from support.narrow import turns
 from support.wires import Scratch
 
 LIMITS = HeadLimits(4096, 1024, 64)
+
+
+@dataclass
+class Node:
+    """What bounds heads."""
+
+    head_limits: HeadLimits = LIMITS
+
+
 GET = absolute("http://ok.test/")
 
 
@@ -29,10 +39,11 @@ class Rig:
         self.wire, self.peer = wire, peer
         self.reader = HeadReader(wire)
         self.over = False
+        self.node = Node()
 
     async def read(self, head_s: float = 8.0, keepalive_s: float = 8.0) -> RequestHead | None:
         timeouts = TimeoutSettings(head_s=head_s, keepalive_s=keepalive_s)
-        return await self.reader.read(LIMITS, timeouts, lambda: self.over)
+        return await self.reader.read(self.node, timeouts, lambda: self.over)
 
 
 @asynccontextmanager
@@ -40,7 +51,7 @@ async def rig() -> AsyncIterator[Rig]:
     ours, peer = socket.socketpair()
     ours.setblocking(False)
     wire = Wire(ours, Scratch(4096), 4096)
-    await wire.attach()
+    wire.attach()
     with peer:
         yield Rig(wire, peer)
         wire.abort()
@@ -107,4 +118,14 @@ async def test_head_that_was_waited_for_already_has_what_is_left_of_its_time() -
         reader = HeadReader(at.wire, waited_since=at.wire.loop.time() - 60.0)
         at.peer.sendall(GET[:10])
         with pytest.raises(ProxyError, match="did not arrive in time"):
-            await reader.read(LIMITS, TimeoutSettings(head_s=60.0), lambda: False)
+            await reader.read(at.node, TimeoutSettings(head_s=60.0), lambda: False)
+
+
+async def test_limits_that_change_while_a_head_is_awaited_hold_for_it() -> None:
+    async with rig() as at:
+        reading = asyncio.ensure_future(at.read())
+        await turns()
+        at.node.head_limits = HeadLimits(4096, 4, 64)
+        at.peer.sendall(GET)
+        with pytest.raises(ProxyError, match="target-too-long"):
+            await reading

@@ -20,7 +20,7 @@ async def lingering() -> AsyncIterator[tuple[Wire, socket.socket]]:
     """A wire that has answered, and its peer, whose bytes it has not read."""
     with tcp_pair() as (near, peer):
         wire = Wire(near, Scratch(65_536), 4096)
-        await wire.attach()
+        wire.attach()
         peer.send(b"x" * 40_000)
         wire.write(b"refused")
         task = asyncio.get_running_loop().create_task(linger(wire))

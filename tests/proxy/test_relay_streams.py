@@ -38,8 +38,8 @@ class Stream:
 
     async def __aenter__(self) -> Stream:
         self.source, self.target = (Wire(sock, Scratch(WINDOW), WINDOW) for sock in self._sockets)
-        await self.source.attach()
-        await self.target.attach()
+        self.source.attach()
+        self.target.attach()
         self.relay = Relay(self.source, self.target, lane=self._lane, splicer=self._splicer)
         self.target.on_lost = self.relay.stop
         self.relay.start()

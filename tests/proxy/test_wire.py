@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from jobgate.proxy.poller import Poller, own_poller
 from jobgate.proxy.wire import Wire
+from support.narrow import turns
 from support.pairs import tcp_pair
 from support.wait import until
 from support.wires import Scratch
@@ -30,7 +32,7 @@ def peers() -> Iterator[tuple[socket.socket, socket.socket]]:
 @contextlib.asynccontextmanager
 async def opened(sock: socket.socket) -> AsyncIterator[Wire]:
     wire = Wire(sock, Scratch(WINDOW), INBOX_LIMIT)
-    await wire.attach()
+    wire.attach()
     try:
         yield wire
     finally:
@@ -201,3 +203,128 @@ async def test_unsent_is_bounded_on_the_socket(peers: tuple[socket.socket, socke
     async with opened(peers[0]) as wire:
         wire.bound_unsent(131_072)
         assert peers[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 131_072
+
+
+async def test_read_takes_what_came_before_the_loop_had_a_turn(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    peers[1].send(b"early")
+    async with opened(peers[0]) as wire:
+        wire.read()
+        assert wire.inbox == b"early"
+        wire.read()  # nothing has come since, which is no end
+        assert not wire.at_eof
+
+
+async def test_pause_keeps_what_comes_and_resume_reads_it(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        wire.pause_reading()
+        peers[1].send(b"x")
+        await turns()
+        assert not wire.inbox
+        assert peers[0].fileno() not in own_poller().watched  # else each turn would tell of it
+        wire.resume_reading()
+        await until(lambda: bool(wire.inbox))
+
+
+async def test_pause_that_ends_before_anything_comes_asks_the_system_nothing(
+    peers: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(peers[0]) as wire:
+        asked: list[int] = []
+        with monkeypatch.context() as patched:
+            for name in ("add", "change", "remove"):
+                patched.setattr(Poller, name, lambda *_: asked.append(1))
+            wire.pause_reading()
+            wire.resume_reading()
+        assert asked == []
+        peers[1].send(b"x")
+        await until(lambda: bool(wire.inbox))
+
+
+async def test_close_sends_first_what_was_written(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        total = 0
+        while wire.write(b"x" * (1 << 20)):
+            total += 1 << 20
+        total += 1 << 20
+        wire.close()
+        received = 0
+        while data := await asyncio.get_running_loop().sock_recv(peers[1], 1 << 20):
+            received += len(data)
+        assert received == total
+        await until(lambda: wire.is_lost)
+
+
+@pytest.mark.parametrize("is_answering", [True, False], ids=["answering", "plain"])
+async def test_close_with_unsent_bytes_ends_when_the_peer_is_gone(
+    peers: tuple[socket.socket, socket.socket], is_answering: bool
+) -> None:
+    async with opened(peers[0]) as wire:
+        wire.is_answering = is_answering
+        while wire.write(b"x" * (1 << 20)):
+            pass
+        wire.close()
+        assert not wire.is_lost
+        peers[1].close()  # with unread bytes: a reset
+        await until(lambda: wire.is_lost)
+        assert peers[0].fileno() == -1
+
+
+async def test_answer_of_a_wire_with_unsent_bytes_is_read_although_it_is_reset(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        wire.is_answering = True
+        while wire.write(b"x" * (1 << 20)):
+            pass
+        peers[1].send(b"answer")
+        peers[1].close()
+        await until(lambda: wire.is_lost)
+        assert wire.inbox == b"answer"
+
+
+async def test_abort_lets_go_at_once_and_wakes_who_waits(peers: tuple[socket.socket, socket.socket]) -> None:
+    async with opened(peers[0]) as wire:
+        waiting = asyncio.ensure_future(asyncio.wait_for(wire.more(far()), 10))
+        await turns()
+        wire.abort()
+        assert (wire.is_lost, peers[0].fileno()) == (True, -1)
+        await waiting
+        wire.abort()
+        wire.close()
+        wire.resume_reading()
+        wire.send_fin()
+
+
+async def test_defect_of_a_reader_ends_the_connection(peers: tuple[socket.socket, socket.socket]) -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    lost: list[int] = []
+
+    class Defect:
+        def data(self, view: memoryview) -> None:
+            raise RuntimeError("defect")
+
+        def eof(self) -> None:
+            pass
+
+        def lost(self) -> None:
+            lost.append(1)
+
+    async with opened(peers[0]) as wire:
+        wire.reader = Defect()
+        peers[1].send(b"x")
+        await until(lambda: wire.is_lost)
+        assert wire.error is None
+    assert lost == [1]
+    assert [str(error) for error in reported] == ["defect"]
+
+
+async def test_window_smaller_than_a_narrow_read_is_kept_to(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        wire.is_narrow = True
+        peers[1].send(bytes(2 * WINDOW))
+        await until(lambda: len(wire.inbox) == 2 * WINDOW)

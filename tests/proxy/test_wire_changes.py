@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -269,9 +269,9 @@ async def test_change_between_the_dial_and_the_wire_leaves_no_socket(
         await only_connection(gate)
         attach = Wire.attach
 
-        def change_meanwhile(wire: Wire) -> Awaitable[object]:
+        def change_meanwhile(wire: Wire) -> None:
             asyncio.get_running_loop().call_soon(allow_only, gate, "other.test")
-            return attach(wire)
+            attach(wire)
 
         monkeypatch.setattr(Wire, "attach", change_meanwhile)
         await client.send(ask(origin.port))
