@@ -83,7 +83,8 @@ class Carrier:
         job, timeouts = self._job, self._gate.settings.timeouts
         upstream = await self._reach(target, exchange)
         exchange.status = 200
-        self._client.write(CONNECTED)
+        self._client.write(CONNECTED)  # first: it says more while its tunnel is made
+        upstream.attach()
         self.is_judging = job.policy.job.tls is Tls.REQUIRE
         if self.is_judging:
             refused = await check_hello(
@@ -134,6 +135,7 @@ class Carrier:
         while True:
             if upstream is None:
                 upstream = await self._reach(target, exchange)
+                upstream.attach()
             generation = job.generation if decided_in is None else decided_in
             head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
             legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
@@ -192,7 +194,6 @@ class Carrier:
                     raise error
             upstream = gate.wire(sock, job.down)
             upstream.bound_unsent(job.up.send_buffer_bytes)
-            upstream.attach()
         except (OSError, ProxyError):
             sock.close()
             raise

@@ -12,7 +12,7 @@ import errno
 import math
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
 from typing import Protocol
@@ -135,7 +135,7 @@ async def _open(
         sock = _tcp_socket(address, receive_buffer_bytes)
     except OSError as error:
         raise _failure(_reason_of(error)) from error
-    text = str(address)
+    text = _text(address)
     try:
         if connect is None:
             peer = await connect_socket(sock, (text, port), timeout_s=timeout_s)
@@ -150,6 +150,12 @@ async def _open(
         sock.close()
         raise
     return sock
+
+
+# Jobs dial few addresses again and again.
+@lru_cache(maxsize=1024)
+def _text(address: Address) -> str:
+    return str(address)
 
 
 def _tcp_socket(address: Address, receive_buffer_bytes: int | None) -> socket.socket:

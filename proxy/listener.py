@@ -12,8 +12,6 @@ from .sockets import accept, kind_of
 
 logger = logging.getLogger("jobgate")
 
-#: Accepted per wake-up at most, so that a flood on one listener does not keep the others waiting.
-BATCH = 64
 #: Pause after the process or the system ran out of descriptors or memory.
 BACK_OFF_S = 0.25
 
@@ -66,18 +64,17 @@ class Listener:
             self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(BATCH):
-            try:
-                sock, peer = accept(self._sock, self._kind)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._back_off(error)
-                    return
-                continue  # this connection was gone before it was accepted (ECONNABORTED and its kin)
-            self._troubled = False
-            self._on_accept(sock, _peer_text(peer))
+        """Accept one, which may be served at once: the loop tells of more when others had their turn."""
+        try:
+            sock, peer = accept(self._sock, self._kind)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._back_off(error)
+            return  # or this connection was gone before it was accepted (ECONNABORTED and its kin)
+        self._troubled = False
+        self._on_accept(sock, _peer_text(peer))
 
     def _back_off(self, error: OSError) -> None:
         """Leave the backlog alone for a moment: polling a readable listener would spin."""

@@ -135,6 +135,9 @@ class Wire(Waiting):
     def ready(self, events: int) -> None:
         """Read, or write what is left: the poller says that it can be done, or that the peer is gone."""
         watched = self._watched
+        if events == watched == READABLE and not self._is_paused:  # nearly always
+            self.read()
+            return
         if watched & READABLE and events & ~WRITABLE:
             if self._is_paused:  # told now, and not when the pause began, which may have ended again
                 self._watch(watched & ~READABLE)
