@@ -61,7 +61,7 @@ class Reception:
 
     @property
     def open(self) -> list[Connection]:
-        """Those that the loop has."""
+        """Those that are served."""
         return [connection for job in set(self._tasks.values()) for connection in job.open]
 
     def accepted(self, entrance: Entrance, sock: socket.socket, text: str, shown: Job | None = None) -> None:

@@ -284,7 +284,7 @@ class Gate(Alone):
         return self.own.leads_to(address, port)
 
     def wire(self, sock: socket.socket, direction: Direction) -> Wire:
-        """Wrap a connected socket that the given direction reads from; the loop does not have it yet."""
+        """Wrap a connected socket that the given direction reads from; nothing watches it yet."""
         return Wire(sock, direction, self.settings.limits.max_head_bytes, self.alarms, self._poller)
 
     def forget(self, job: Job) -> None:

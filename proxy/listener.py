@@ -35,8 +35,8 @@ class Listener:
         self._troubled = False
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
-            # Inherited by what is accepted: the standard loop sets it for some sockets only, not for these,
-            # and an answer in two pieces then waits 40 ms for the acknowledgement of the first.
+            # Inherited by what is accepted: without it an answer in two pieces waits 40 ms for the
+            # acknowledgement of the first.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock, self._accept)
 

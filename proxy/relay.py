@@ -206,7 +206,7 @@ class Relay:
     def _splice_queued(self) -> None:
         """Pass on what the kernel holds, piece by piece, while tokens and room are there; then read again.
 
-        An end or a reset is behind it, and is for the loop to see.
+        An end or a reset is behind it, and is for a read to see.
         """
         before_bytes = self.moved_bytes
         for _ in range(PIECES_IN_A_ROW):
@@ -239,7 +239,7 @@ class Relay:
             taken, rest = self._splicer.move(self.source.sock, self.target.sock, paid_bytes)
         except OSError as error:
             self._lane.give_back(paid_bytes)
-            self.source.error = self.source.error or error
+            self.source.note(error)
             self._finish(End.SOURCE_LOST)
             return False
         if taken < paid_bytes:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 class StreamSocket(socket.socket):
     """A socket whose family and type are plain numbers.
 
-    The standard one makes members of enumerations of them each time: a loop that wraps a
-    connection asks for them four times, which costs as much as a system call.
+    The standard one makes a member of an enumeration each time it is asked: as dear as a system call.
     """
 
     __slots__ = ()

@@ -5,7 +5,7 @@ owns no read buffer, and hands each piece to its reader: a ``Relay``, or its own
 bounded inbox while nobody relays. Writes go to the socket at once; what the kernel
 does not take is kept, and ``write`` says so.
 
-It is no transport of the loop: a short tunnel would spend half of its time on making and
+It is no transport of the loop: a short tunnel would spend a fifth of its time on making and
 ending two of those, and uvloop's ``write_eof`` corrupts memory.
 """
 
@@ -193,7 +193,7 @@ class Wire(Waiting):
         if self._is_paused:
             self._is_paused = False
             if not (self._watched & READABLE or self.at_eof or self.is_lost or self.is_closing):
-                self._watch(self._watched | READABLE)
+                self._watch_for(READABLE)
 
     def take_inbox(self) -> bytearray:
         """Empty the inbox; what it held belongs to the caller."""
@@ -257,7 +257,7 @@ class Wire(Waiting):
         else:
             self._unsent += rest
         self.blocked = True
-        self._watch(self._watched | WRITABLE)
+        self._watch_for(WRITABLE)
 
     def _send_rest(self) -> None:
         """Send what was kept; then go on, or end the sending side or the connection if that was asked for."""
@@ -312,7 +312,7 @@ class Wire(Waiting):
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:  # the peer's reset was first; a read is about to tell us
-            self.error = self.error or error
+            self.note(error)
 
     # --- ending --------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class Wire(Waiting):
             try:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             except OSError as error:
-                self.error = self.error or error
+                self.note(error)
         self._close()
 
     def fail(self, error: Exception) -> None:
@@ -344,7 +344,7 @@ class Wire(Waiting):
         if self.is_lost:
             return
         if isinstance(error, OSError):
-            self.error = error
+            self.note(error)
         reader, on_lost = self.reader, self.on_lost
         self._close()
         if reader is not None:
@@ -355,7 +355,7 @@ class Wire(Waiting):
 
     def _refused(self, error: OSError) -> None:
         """Take a failed write: end, or send nothing more and read what is left."""
-        self.error = error
+        self.note(error)
         self._unsent = None
         if self.is_answering and not self.is_closing:
             self.blocked = True
@@ -372,6 +372,17 @@ class Wire(Waiting):
         self.forget_alarm()
         self.sock.close()
         self.wake()
+
+    def note(self, error: OSError) -> None:
+        """Keep the first error, without the frames that it came through, which hold us."""
+        self.error = self.error or error.with_traceback(None)
+
+    def _watch_for(self, event: int) -> None:
+        """Have the poller tell of this event, too."""
+        try:
+            self._watch(self._watched | event)
+        except OSError as error:  # the system watches no more sockets; soon: whoever asks is not done yet
+            self.loop.call_soon(self.fail, error)
 
     def _watch(self, events: int) -> None:
         """Have the poller tell of these events, or of none."""

@@ -13,11 +13,13 @@ from jobgate.proxy.connects import ConnectHeads
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import RequestHead
 from jobgate.proxy.sockets import StreamSocket
+from jobgate.proxy.wire import Wire
 from support.changes import HeldDialer, job_of
+from support.client import Client
 from support.gate import DialHook, loopback_gate
 from support.messages import absolute, connect, ok
 from support.narrow import only_connection, turns
-from support.origin import Origin, Peer, answer, swallow
+from support.origin import Origin, Peer, answer, echo, swallow
 from support.tls import hello_for
 from support.wait import until
 
@@ -45,6 +47,23 @@ async def test_tunnel_keeps_nothing_of_its_request() -> None:
         await turns()
         heads = [head for head in gc.get_objects() if isinstance(head, RequestHead)]
         assert [head for head in heads if head.target == authority.encode()] == []
+
+
+async def test_tunnel_that_was_reset_waits_for_no_collection() -> None:
+    async with Origin(echo) as origin, loopback_gate(tls="any") as gate:
+        client = await Client.connect(gate.port)
+        assert (await client.request(connect(f"ok.test:{origin.port}"), "CONNECT")).status == 200
+        await client.send(b"x")
+        await client.read_exactly(1)
+        gc.collect()
+        gc.disable()
+        try:
+            client.reset()
+            await until(lambda: not len(gate.gate.reception))
+            await turns()
+            assert [held for held in gc.get_objects() if isinstance(held, Wire)] == []
+        finally:
+            gc.enable()
 
 
 class OnceDialer(DialHook):

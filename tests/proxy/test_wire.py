@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import gc
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,7 +12,7 @@ import pytest
 from jobgate.proxy.poller import Poller, own_poller
 from jobgate.proxy.wire import Wire
 from support.narrow import turns
-from support.pairs import tcp_pair
+from support.pairs import reset, tcp_pair
 from support.wait import until
 from support.wires import Scratch
 
@@ -328,3 +330,56 @@ async def test_window_smaller_than_a_narrow_read_is_kept_to(
         wire.is_narrow = True
         peers[1].send(bytes(2 * WINDOW))
         await until(lambda: len(wire.inbox) == 2 * WINDOW)
+
+
+@pytest.mark.parametrize("way", ["read", "answering", "kept", "fin"])
+async def test_wire_that_was_reset_waits_for_no_collection(
+    way: str, peers: tuple[socket.socket, socket.socket]
+) -> None:
+    async def use() -> int:
+        wire = Wire(peers[0], Scratch(WINDOW), INBOX_LIMIT)
+        wire.attach()
+        wire.is_answering = way == "answering"
+        while way == "kept" and wire.write(bytes(1 << 20)):
+            pass
+        reset(peers[1])
+        if way == "fin":
+            wire.send_fin()
+        elif way == "answering":
+            wire.write(b"x")
+        await until(lambda: wire.is_lost)
+        await turns()
+        return id(wire)
+
+    gc.collect()
+    gc.disable()
+    try:
+        used = await use()
+        assert not [held for held in gc.get_objects() if isinstance(held, Wire) and id(held) == used]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+async def test_wire_that_cannot_be_watched_again_ends(
+    way: str, peers: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would ever read it again, or write what is left."""
+    async with opened(peers[0]) as wire:
+        if way == "read":
+            wire.pause_reading()
+            peers[1].send(b"x")
+            await turns()  # told during the pause: not watched any more
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as short:
+            short.setattr(Poller, "add", full)
+            short.setattr(Poller, "change", full)
+            wire.resume_reading()
+            while way == "write" and wire.write(bytes(1 << 20)):
+                pass
+        await until(lambda: wire.is_lost)
+        assert wire.error is not None
+        assert wire.error.errno == errno.ENOSPC

@@ -76,7 +76,10 @@ class FakeWire(Wire):
     def make_room(self) -> None:
         """Take everything that was written."""
         self.room_bytes = None
-        self.resume_writing()
+        self.blocked = False
+        if self.on_writable is not None:
+            callback, self.on_writable = self.on_writable, None
+            callback()
 
     # --- what the gate does
 
@@ -92,12 +95,6 @@ class FakeWire(Wire):
 
     def resume_reading(self) -> None:
         self.reading = not self.at_eof
-
-    def resume_writing(self) -> None:
-        self.blocked = False
-        if self.on_writable is not None:
-            callback, self.on_writable = self.on_writable, None
-            callback()
 
     def bound_unsent(self, size_bytes: int | None) -> None:
         pass
