@@ -17,8 +17,8 @@ WRITABLE = select.EPOLLOUT
 #: Told in any case (epoll_ctl(2)): a reset, or the end of both directions.
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
-#: Told in one turn at most; of the others the next one tells.
-_MOST = 256
+#: Told in one turn at most: timers, new connections and the control API have their turn before the others.
+_MOST = 64
 
 
 class Ready(Protocol):

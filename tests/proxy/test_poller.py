@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
+from jobgate.proxy import poller as module
 from jobgate.proxy.poller import BROKEN, READABLE, WRITABLE, Poller, own_poller
 from support.narrow import turns
 from support.pairs import tcp_pair
@@ -157,3 +160,18 @@ async def test_defect_ends_its_own_socket_alone(pair: tuple[socket.socket, socke
             await until(lambda: bool(failing.told) and bool(good.told))
     assert [str(error) for error in failing.failed] == ["defect"]
     assert [context["exception"] for context in reported] == failing.failed
+
+
+async def test_all_have_their_turn_though_few_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 2)
+    async with polled() as poller:
+        with contextlib.ExitStack() as stack:
+            told: list[int] = []
+            for number in range(7):
+                ours, theirs = stack.enter_context(tcp_pair())
+                poller.add(ours.fileno(), READABLE, Listening(partial(told.append, number)))
+                theirs.send(b"x")  # and nobody reads it: each is ready in each turn
+            await until(lambda: len(told) >= 28)
+            assert {told.count(number) for number in range(7)} <= {3, 4, 5}
+            for descriptor in tuple(poller.watched):
+                poller.remove(descriptor)
