@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import socket
 from collections.abc import Callable
 
@@ -12,6 +13,11 @@ from .sockets import accept, kind_of
 
 logger = logging.getLogger("jobgate")
 
+#: Accepted in one turn at most, so that a flood on one listener does not keep the others waiting.
+BATCH = 64
+#: One is taken where the last one came longer ago than this: to ask for another in vain costs 3.5 µs.
+#: Where they come faster, a batch costs a fifth less than turns of one each.
+BUSY_S = 0.0005
 #: Pause after the process or the system ran out of descriptors or memory.
 BACK_OFF_S = 0.25
 
@@ -33,6 +39,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._troubled = False
+        self._accepted_at = -math.inf  # loop time
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             # Inherited by what is accepted: without it an answer in two pieces waits 40 ms for the
@@ -64,17 +71,20 @@ class Listener:
             self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
-        """Accept one, which may be served at once: the loop tells of more when others had their turn."""
-        try:
-            sock, peer = accept(self._sock, self._kind)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                self._back_off(error)
-            return  # or this connection was gone before it was accepted (ECONNABORTED and its kin)
-        self._troubled = False
-        self._on_accept(sock, _peer_text(peer))
+        now = self._loop.time()
+        count, self._accepted_at = BATCH if now - self._accepted_at < BUSY_S else 1, now
+        for _ in range(count):
+            try:
+                sock, peer = accept(self._sock, self._kind)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._back_off(error)
+                    return
+                continue  # this connection was gone before it was accepted (ECONNABORTED and its kin)
+            self._troubled = False
+            self._on_accept(sock, _peer_text(peer))
 
     def _back_off(self, error: OSError) -> None:
         """Leave the backlog alone for a moment: polling a readable listener would spin."""

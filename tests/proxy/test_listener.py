@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -75,6 +76,25 @@ async def test_accepts_ipv6() -> None:
         await until(lambda: bool(accepted))
         assert accepted == [f"[::1]:{client.getsockname()[1]}"]
     listener.close()
+
+
+async def test_one_is_taken_where_they_come_slowly_and_all_that_wait_where_they_come_fast() -> None:
+    sock, accepted = troubled(), list[socket.socket]()
+    listener = Listener(sock, lambda sock, _: accepted.append(sock))
+    with contextlib.ExitStack() as stack:
+        stack.callback(listener.close)
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(sock.getsockname()))
+        listener._accept()
+        assert (len(accepted), sock.calls) == (1, 1)
+        listener._accepted_at = listener._loop.time()  # however slow the machine is
+        listener._accept()
+        assert (len(accepted), sock.calls) == (3, 4)
+        for each in accepted:
+            stack.enter_context(each)
+        listener._accepted_at = listener._loop.time() - 2 * module.BUSY_S
+        listener._accept()
+        assert sock.calls == 5
 
 
 async def test_aborted_connection_does_not_stop_accepting() -> None:
