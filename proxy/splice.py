@@ -94,8 +94,10 @@ class Splicer:
         if pipe is None:
             return 0, b""
         try:
-            room_bytes, buffer_bytes = self._room(target)
-            n = min(n, room_bytes + BEYOND_ROOM_BYTES)
+            buffer_bytes = 0
+            if n > BEYOND_ROOM_BYTES:  # less may be left over in any case
+                room_bytes, buffer_bytes = self._room(target)
+                n = min(n, room_bytes + BEYOND_ROOM_BYTES)
             self._held = taken = os.splice(source.fileno(), pipe[1], n, flags=_FLAGS)
         except BlockingIOError:
             return 0, b""

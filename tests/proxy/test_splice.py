@@ -316,3 +316,20 @@ def test_each_thread_has_its_own_pipe_and_takes_it_along() -> None:
     thread.join()
     assert seen[0] != mine == id(OWN.splicer)
     assert (seen[1], descriptors()) == (before + 2, before)
+
+
+def test_small_piece_asks_no_target_for_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many bytes may be left over in any case: each piece of a limited job is one."""
+
+    def asked(_: socket.socket) -> tuple[int, int]:
+        raise AssertionError("asked for the room of a target")
+
+    monkeypatch.setattr("jobgate.proxy.splice.send_room", asked)
+    splicer = Splicer()
+    with tcp_pair() as (source, feeder), tcp_pair() as (target, sink):
+        feeder.sendall(b"x" * 1000)
+        while splicer.queued(source) < 1000:
+            pass
+        assert splicer.move(source, target, BEYOND_ROOM_BYTES) == (1000, b"")
+        assert sink.recv(2000) == b"x" * 1000
+    splicer.close()
