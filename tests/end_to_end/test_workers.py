@@ -43,7 +43,7 @@ async def held_by(made: Crew, where: str, job: str = "") -> int:
     """The process that answers a request."""
     async with made.asked(where, job) as (reader, writer):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-        return made.holder(writer.get_extra_info("socket"))
+        return await made.holder(writer.get_extra_info("socket"))
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["tcp", "unix"])

@@ -165,13 +165,20 @@ class Crew:
         while await self.status(where):  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0)
 
-    def holder(self, sock: socket.socket) -> int:
-        """The process that has the other end of a TCP connection."""
+    async def holder(self, sock: socket.socket) -> int:
+        """The process that keeps the other end of a TCP connection.
+
+        For a moment two have it: a worker may answer before who passed it on has closed his own.
+        """
         here, there = sock.getsockname(), sock.getpeername()
         inode = _inode(_end(there), _end(here))
         pids = [self.served.process.pid, *_children(self.served.process.pid)]
-        (pid,) = (pid for pid in pids if f"socket:[{inode}]" in _open(pid))
-        return pid
+
+        def holders() -> list[int]:
+            return [pid for pid in pids if f"socket:[{inode}]" in _open(pid)]
+
+        await until_seen(lambda: len(holders()) == 1)
+        return holders()[0]
 
 
 @asynccontextmanager
