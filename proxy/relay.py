@@ -64,6 +64,7 @@ class Relay:
         "_preface",
         "_source_end",
         "_splicer",
+        "_unread_bytes",
         "end",
         "error",
         "moved_bytes",
@@ -94,6 +95,7 @@ class Relay:
         self._preface = preface
         self._splicer = splicer or OWN.splicer
         self._is_bulk = False
+        self._unread_bytes = 0  # at least so many lie in the kernel, while this is bulk
         self._held = _NOTHING
         self._source_end: End | None = None
         #: Called once, at the end.
@@ -178,6 +180,9 @@ class Relay:
                 self._pass_held(self._asked_bytes)
             else:
                 self._splice(self._lane.granted_bytes)
+                if self._is_bulk and self.end is None and not self.target.blocked:  # nearly always
+                    self._splice_queued()
+                    return
             self._go_on()
 
     def _go_on(self) -> None:
@@ -208,17 +213,20 @@ class Relay:
 
         An end or a reset is behind it, and is for a read to see.
         """
-        before_bytes = self.moved_bytes
+        source, lane, before_bytes = self.source, self._lane, self.moved_bytes
         for _ in range(PIECES_IN_A_ROW):
-            if self.source.is_lost or self.target.is_lost:
+            if source.is_lost or self.target.is_lost:
                 break
-            n = min(self._splicer.queued(self.source.sock), self._lane.bulk_bytes)
+            n = lane.bulk_bytes
+            if self._unread_bytes < n:  # as far as it is known
+                self._unread_bytes = unread_bytes = self._splicer.queued(source.sock)
+                n = min(n, unread_bytes)
             if self._framing is not None:
                 n = min(n, self._framing.plain_bytes)
             if n == 0:
                 break
-            if not self._lane.request(n, self._granted, elastic=True):
-                self.source.pause_reading()
+            if not lane.request(n, self._granted, elastic=True):
+                source.pause_reading()
                 return
             if not self._splice(n) or self.end is not None:
                 break
@@ -226,9 +234,10 @@ class Relay:
                 self._wait_for_room()
                 return
         if self.end is None:
-            if self.moved_bytes - before_bytes < self._lane.piece_bytes:  # one wide read does as much
+            self._unread_bytes = 0  # what is read is not counted
+            if self.moved_bytes - before_bytes < lane.piece_bytes:  # one wide read does as much
                 self._expect_bulk(False)
-            self.source.resume_reading()
+            source.resume_reading()
 
     def _expect_bulk(self, is_bulk: bool) -> None:
         self._is_bulk = self.source.is_narrow = is_bulk
@@ -244,6 +253,7 @@ class Relay:
             return False
         if taken < paid_bytes:
             self._lane.give_back(paid_bytes - taken)
+        self._unread_bytes -= taken
         self.moved_bytes += taken
         if rest:
             self.target.write(rest)

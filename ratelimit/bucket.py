@@ -94,7 +94,8 @@ class TokenBucket:
 
     def delay_s(self, n: int, now: float) -> float:
         """Seconds from ``now`` until ``n`` tokens can be taken, if nobody takes any."""
-        missing = min(n, self.burst_bytes) - self.level(now)
+        level = self._level if now == self._updated_at else self.level(now)
+        missing = (n if n < self.burst_bytes else self.burst_bytes) - level
         return missing / self.rate_bytes_per_s if missing > 0.0 else 0.0
 
     def give_back(self, n: int) -> None:

@@ -114,18 +114,19 @@ class Lane:
                 return True
         now = queue._clock()
         start = self._start()
-        is_first = not heap or start < heap[0][0]
+        # While requests are served the first one is asked for next, and the next is scheduled behind it.
+        is_first = not queue._serving and (not heap or start < heap[0][0])
         if is_first and supply.take(n, now):
             queue._account(self, start, n)
-            if heap and not queue._serving:  # who was first before asks anew
+            if heap:  # who was first before asks anew
                 queue._schedule(now)
             return True
         self._size, self._since, self._granted, self._is_elastic = n, now, granted, elastic
-        self._seq = queue._next_seq
-        queue._next_seq += 1
+        self._seq = seq = queue._next_seq
+        queue._next_seq = seq + 1
         queue.waiting += 1
-        heappush(heap, (start, self._seq, self))
-        if is_first and not queue._serving:
+        heappush(heap, (start, seq, self))
+        if is_first:
             queue._schedule(now)
         return False
 

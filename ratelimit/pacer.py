@@ -104,7 +104,9 @@ class Pacer:
 
     def schedule(self, queue: Paced, due_at: float) -> None:
         """Serve ``queue`` at ``due_at``, instead of any time set before."""
-        tick = max(math.ceil(due_at * TICKS_PER_S), self._served + 1)
+        tick = math.ceil(due_at * TICKS_PER_S)
+        if tick <= self._served:
+            tick = self._served + 1
         if queue.slack_s >= PATIENCE_S:
             tick += -tick % self._shared_ticks
         current = self._tick_of.get(queue)

@@ -129,12 +129,12 @@ class Supply:
 
     def due(self, n: int, now: float) -> float | None:
         """Time when ``n`` bytes may be taken; None if time alone does not bring it."""
-        quota = self.quota
-        if self._asked_bytes or quota.closed:
+        bucket, quota = self.bucket, self.quota
+        if self._asked_bytes:
             return None
-        if self.bucket is None or quota.moved_bytes + n > quota.most_bytes:
-            return now
-        return now + self.bucket.delay_s(n, now)
+        if quota.moved_bytes + n > quota.most_bytes:
+            return None if quota.closed else now
+        return now if bucket is None else now + bucket.delay_s(n, now)
 
     def collect(self, now: float) -> None:
         """Take what the node has granted; the job's own tokens are there since it was asked."""

@@ -146,6 +146,29 @@ def test_content_that_ends_early_is_not_complete(new_rig: NewRig) -> None:
     assert rig.relay.end is End.EOF
 
 
+def test_kernel_is_asked_only_where_what_it_said_before_is_used_up(
+    new_rig: NewRig, splicer: CountingSplicer
+) -> None:
+    rig = new_rig()
+    rig.begin(CONTENT[: 3 * PIECE])
+    assert splicer.asked == 1
+    rig.sender.sendall(CONTENT[3 * PIECE : 5 * PIECE])
+    rig.clock.advance(1.0)
+    assert rig.spliced() == CONTENT[: 5 * PIECE]
+    assert splicer.asked == 3  # behind the third piece, and behind the last
+
+
+def test_what_is_read_of_bulk_is_not_asked_for_again(new_rig: NewRig) -> None:
+    left = PIECE - 5
+    rig = new_rig(rate=math.inf, max_bytes=3 * PIECE + NARROW_BYTES + left)
+    rig.begin(CONTENT[: 2 * PIECE + 30 + left])
+    assert rig.spliced() == CONTENT[: 2 * PIECE]
+    rig.source.sock.recv(30)
+    rig.source.arrive(b"n" * NARROW_BYTES)
+    assert rig.exhausted == []
+    assert rig.spliced() == CONTENT[2 * PIECE + 30 : 2 * PIECE + 30 + left]
+
+
 def test_reads_of_bulk_are_narrow_as_long_as_there_is_much(new_rig: NewRig) -> None:
     rig = new_rig(rate=math.inf)
     rig.begin()

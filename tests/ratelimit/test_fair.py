@@ -267,6 +267,23 @@ def test_callback_may_cancel_and_ask_on_any_lane() -> None:
     assert sorted(grants) == ["first", "first again", "third"]
 
 
+def test_lane_that_asks_when_it_is_granted_is_served_in_the_same_turn() -> None:
+    job = drained()
+    lane, other = job.queue.lane(), job.queue.lane()
+    order: list[str] = []
+
+    def ask_again() -> None:
+        order.append("first")
+        assert not lane.request(1_000, lambda: order.append("again"))
+
+    assert not lane.request(1_000, ask_again)
+    assert not other.request(2_000, lambda: order.append("other"))
+    job.clock.now += 0.01  # all their tokens are there, the timer has not fired
+    job.clock.advance(0.0)
+    assert order == ["first", "other", "again"]
+    assert (job.queue.waiting, job.clock.pending) == (0, [])
+
+
 def test_many_grants_in_a_row_do_not_nest() -> None:
     job = Job(RATE)
     connection = job.connect(repeat(1, 60_000))
