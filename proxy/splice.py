@@ -106,19 +106,22 @@ class Splicer:
                 raise
             self._turn_off(error)
             return 0, b""
-        rest, is_broken = b"", False
+        is_broken = False
         try:
             if taken:
                 self._held -= os.splice(pipe[0], target.fileno(), taken, flags=_FLAGS)
+            if not self._held:  # nearly always
+                return taken, b""
         except BlockingIOError:
             pass
         except OSError as error:  # of the connection: comes again when the rest is written
             is_broken = True
             if error.errno == errno.EINVAL:
                 self._turn_off(error)
-        finally:
-            if self._held:
-                rest = self._take_out(pipe[0])
+        except BaseException:  # a signal's
+            self.close()
+            raise
+        rest = self._take_out(pipe[0])
         if len(rest) > BEYOND_ROOM_BYTES and not is_broken and send_room(target)[1] < buffer_bytes:
             self._distrust_until = self._clock() + DISTRUST_S
         return taken, rest

@@ -196,6 +196,7 @@ class FairQueue:
     """
 
     __slots__ = (
+        "_cancelled",
         "_clock",
         "_heap",
         "_next_seq",
@@ -230,6 +231,7 @@ class FairQueue:
         )
         # (start, seq, lane); a cancelled entry stays until it comes first, so the head is never one
         self._heap: list[tuple[float, int, Lane]] = []
+        self._cancelled = 0  # entries in it
         self._next_seq = 1
         self._serving = False
         self._virtual = 0.0  # where a lane stands that gets its share, in bytes of one lane
@@ -316,6 +318,8 @@ class FairQueue:
         start, _, lane = heappop(self._heap)
         granted = lane._granted
         self._end_waiting(lane, now)
+        if self._cancelled:
+            self._drop_cancelled()
         self._account(lane, start, lane._size)
         return granted
 
@@ -327,17 +331,24 @@ class FairQueue:
             lane.waited_s += waited_s
             self.waited_s += waited_s
         self.waiting -= 1
+
+    def _drop_cancelled(self) -> None:
+        """Let no cancelled request be the first."""
         heap = self._heap
-        while heap and heap[0][1] != heap[0][2]._seq:
+        while self._cancelled and heap[0][1] != heap[0][2]._seq:
             heappop(heap)
+            self._cancelled -= 1
 
     def _cancel(self, lane: Lane) -> None:
-        was_first = self._heap[0][2] is lane
-        self._end_waiting(lane, self._clock())
         heap = self._heap
-        if len(heap) > max(_COMPACT_MIN, 2 * self.waiting):
+        was_first = heap[0][2] is lane
+        self._end_waiting(lane, self._clock())
+        self._cancelled += 1
+        self._drop_cancelled()
+        if self._cancelled > max(_COMPACT_MIN, len(heap) // 2):
             heap[:] = [entry for entry in heap if entry[1] == entry[2]._seq]
             heapify(heap)
+            self._cancelled = 0
         if was_first:
             self.supply.withdraw()
             self._schedule(self._clock())

@@ -260,6 +260,29 @@ def test_splice_that_is_refused_later_loses_nothing(
     assert len(caplog.records) == 1
 
 
+def test_bytes_of_an_interrupted_splice_are_nobody_elses(
+    ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    ends.sender.sendall(CONTENT[:100])
+    splicer.queued(ends.source)
+    splice = os.splice
+
+    def interrupted(source: int, target: int, n: int, *, flags: int) -> int:
+        if target == ends.target.fileno():
+            raise KeyboardInterrupt
+        return splice(source, target, n, flags=flags)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "splice", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            splicer.move(ends.source, ends.target, 100)
+    assert descriptors() == before
+    ends.sender.sendall(b"next")
+    assert splicer.move(ends.source, ends.target, 4) == (4, b"")
+    assert drain(ends.receiver) == b"next"
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM], ids=os.strerror)
 def test_without_descriptors_there_is_nothing_to_splice_for_now(
     ends: Ends, splicer: Splicer, monkeypatch: pytest.MonkeyPatch, number: int
