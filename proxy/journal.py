@@ -99,7 +99,7 @@ class Journal:
             share = self._shares[job] = _Share(self._decisions_per_s, now)
         if share.dropped and now >= share.report_at:
             self._report(job, share)
-        if not share.lines.take(1, now):
+        if share.lines.take(1, now):
             self._silent.add(exchange.id)
             if not share.dropped:
                 share.report_at = now + REPORT_S

@@ -77,8 +77,8 @@ class TokenBucket:
             self._level = level if level < self.burst_bytes else float(self.burst_bytes)
         return self._level
 
-    def take(self, n: int, now: float) -> bool:
-        """Take all ``n`` tokens, or none and return False."""
+    def take(self, n: int, now: float) -> float:
+        """Take all ``n`` tokens and return 0; or none, and return ``delay_s``."""
         # As ``level`` does, without the call: this is the way of every piece.
         level, elapsed_s = self._level, now - self._updated_at
         if elapsed_s > 0.0:
@@ -88,14 +88,13 @@ class TokenBucket:
                 level = float(self.burst_bytes)
         if level < n and level < self.burst_bytes:
             self._level = level
-            return False
+            return (min(n, self.burst_bytes) - level) / self.rate_bytes_per_s
         self._level = level - n
-        return True
+        return 0.0
 
     def delay_s(self, n: int, now: float) -> float:
         """Seconds from ``now`` until ``n`` tokens can be taken, if nobody takes any."""
-        level = self._level if now == self._updated_at else self.level(now)
-        missing = (n if n < self.burst_bytes else self.burst_bytes) - level
+        missing = min(n, self.burst_bytes) - self.level(now)
         return missing / self.rate_bytes_per_s if missing > 0.0 else 0.0
 
     def give_back(self, n: int) -> None:

@@ -116,7 +116,7 @@ class Lane:
         start = self._start()
         # While requests are served the first one is asked for next, and the next is scheduled behind it.
         is_first = not queue._serving and (not heap or start < heap[0][0])
-        if is_first and supply.take(n, now):
+        if is_first and not supply.take(n, now):
             queue._account(self, start, n)
             if heap:  # who was first before asks anew
                 queue._schedule(now)
@@ -273,8 +273,11 @@ class FairQueue:
         """Let go of whoever is told that the quota is spent; nothing waits, and nobody asks any more."""
         self.supply.close()
 
-    def serve(self, now: float) -> None:
+    def serve(self, now: float) -> float | None:
         """Grant waiting requests in their order while their tokens are there (called by the pacer).
+
+        Returns:
+            As ``due``.
 
         An exception of a callback goes through to the caller; that request counts
         as granted, and the queue can be served again.
@@ -282,8 +285,12 @@ class FairQueue:
         heap, supply = self._heap, self.supply
         self._serving = True  # whoever called schedules the rest
         try:
-            while heap and supply.take(heap[0][2]._size, now):
+            while heap:
+                wait_s = supply.take(heap[0][2]._size, now)
+                if wait_s:
+                    return now + wait_s if wait_s < math.inf else None
                 self._grant_first(now)()
+            return None
         finally:
             self._serving = False
 

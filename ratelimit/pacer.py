@@ -43,12 +43,8 @@ class Paced(Protocol):
         """How much later than it is due it may be served without a loss of rate."""
         ...
 
-    def serve(self, now: float) -> None:
-        """Grant what can be granted at ``now``."""
-        ...
-
-    def due(self, now: float) -> float | None:
-        """Time of the next grant, None if nothing waits."""
+    def serve(self, now: float) -> float | None:
+        """Grant what can be granted at ``now``; return the time of the next grant, None if nothing waits."""
         ...
 
 
@@ -178,10 +174,10 @@ class Pacer:
                 del self._tick_of[queue]
 
     def _serve(self, queue: Paced, now: float) -> None:
+        due_at: float | None = now
         try:
-            queue.serve(now)
+            due_at = queue.serve(now)
         finally:
-            due_at = queue.due(now)
             if due_at is not None:
                 self.schedule(queue, due_at)
 

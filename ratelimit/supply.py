@@ -106,23 +106,28 @@ class Supply:
             return self.piece_bytes
         return self.most_bytes
 
-    def take(self, n: int, now: float) -> bool:
-        """Take all that ``n`` bytes need, or nothing; then ``due`` says when to try again."""
+    def take(self, n: int, now: float) -> float:
+        """Take all that ``n`` bytes need and return 0; or nothing, and return when to try again.
+
+        Returns:
+            Seconds from ``now``; ``math.inf`` if time alone does not bring it.
+        """
         quota = self.quota
         moved_bytes = quota.moved_bytes + n
         if moved_bytes > quota.most_bytes:
             self._exhaust()
-        elif self._take(n, now):
+            return math.inf
+        wait_s = self._take(n, now)
+        if not wait_s:
             quota.moved_bytes = moved_bytes
-            return True
-        return False
+        return wait_s
 
     def take_at_once(self, n: int, now: float) -> bool:
         """Take what a piece needs as ``take`` does, where nobody has to be asked or told; or nothing."""
         bucket, quota = self.bucket, self.quota
         if bucket is None or self._upper is not None or n > self.piece_bytes or n > quota.left_bytes:
             return False
-        if not bucket.take(n, now):
+        if bucket.take(n, now):
             return False
         quota.moved_bytes += n
         return True
@@ -193,7 +198,7 @@ class Supply:
         if bucket is not None:
             self.slack_s = (bucket.burst_bytes - self.most_bytes) / bucket.rate_bytes_per_s
         self.free = self.bucket is None and self._upper is None
-        self._take: Callable[[int, float], bool] = _take_all
+        self._take: Callable[[int, float], float] = _take_all
         if self._upper is not None:
             self._take = self._take_both
         elif self.bucket is not None:
@@ -212,19 +217,19 @@ class Supply:
         burst_bytes = int(2 * BULK_SHARE * bucket.burst_bytes)
         return default_chunk_bytes(bucket.rate_bytes_per_s, burst_bytes, BULK_BYTES)
 
-    def _take_both(self, n: int, now: float) -> bool:
+    def _take_both(self, n: int, now: float) -> float:
         """Take tokens of the job and of the node, which is asked only when the job's are there."""
         bucket, upper = self.bucket, self._upper
         assert upper is not None  # noqa: S101 (for the type checker)
         if self._asked_bytes == n:
-            return False
+            return math.inf
         self.withdraw()
-        if bucket is not None and bucket.delay_s(n, now) > 0.0:
-            return False
+        if bucket is not None and (wait_s := bucket.delay_s(n, now)):
+            return wait_s
         if not upper.request(n, self._on_upper):
             self._asked_bytes = n
-            return False
-        return bucket is None or bucket.take(n, now)
+            return math.inf
+        return 0.0 if bucket is None else bucket.take(n, now)
 
     def _exhaust(self) -> None:
         self.withdraw()
@@ -236,6 +241,6 @@ def _nobody() -> None:
     """Whom a closed supply tells."""
 
 
-def _take_all(n: int, now: float) -> bool:
+def _take_all(n: int, now: float) -> float:
     """The tokens of a job without a rate."""
-    return True
+    return 0.0
