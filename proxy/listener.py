@@ -36,6 +36,7 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._troubled = False
         self._came_alone = False  # the last one, and whether another waits was asked in vain
+        self._asking: asyncio.Handle | None = None  # for those behind the first
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             # Inherited by what is accepted: without it an answer in two pieces waits 40 ms for the
@@ -54,9 +55,10 @@ class Listener:
 
     def detach(self) -> socket.socket:
         """Stop accepting and give the socket away; what waits in its backlog is for whoever listens next."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for due in (self._timer, self._asking):
+            if due is not None:
+                due.cancel()
+        self._timer = self._asking = None
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
         return self._sock
@@ -67,22 +69,34 @@ class Listener:
             self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
+        """Take the first one that waits; the others behind its first step, which does not wait for them."""
+        was_alone, self._came_alone = self._came_alone, False
         # To ask for another in vain costs 3.5 µs, so the one behind one that came alone is taken alone. What
-        # waits behind that is taken in the next turn, however long this one is.
-        count, self._came_alone = 1 if self._came_alone else BATCH, False
-        for taken in range(count):
+        # waits behind that is taken in the next turn.
+        if self._take(1) and not was_alone and self._asking is None:
+            self._asking = self._loop.call_soon(self._accept_more)
+
+    def _accept_more(self) -> None:
+        self._asking = None
+        self._came_alone = not self._take(BATCH - 1)
+
+    def _take(self, most: int) -> int:
+        """Accept as many as wait, and say how many were taken."""
+        taken = 0
+        for _ in range(most):
             try:
                 sock, peer = accept(self._sock, self._kind)
             except (BlockingIOError, InterruptedError):
-                self._came_alone = taken == 1
-                return
+                break
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._back_off(error)
-                    return
+                    break
                 continue  # this connection was gone before it was accepted (ECONNABORTED and its kin)
             self._troubled = False
+            taken += 1
             self._on_accept(sock, _peer_text(peer))
+        return taken
 
     def _back_off(self, error: OSError) -> None:
         """Leave the backlog alone for a moment: polling a readable listener would spin."""

@@ -12,7 +12,10 @@ import select
 import threading
 from typing import Protocol
 
-READABLE = select.EPOLLIN
+#: The peer has ended its sending side: an end is behind the bytes that are there, if there are any.
+ENDED = select.EPOLLRDHUP
+#: Told as ``EPOLLIN``, and with ``ENDED``.
+READABLE = select.EPOLLIN | ENDED
 WRITABLE = select.EPOLLOUT
 #: Told in any case (epoll_ctl(2)): a reset, or the end of both directions.
 BROKEN = select.EPOLLERR | select.EPOLLHUP

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from .alarms import Alarms, own_alarms
 from .buffers import bound_receive_buffer, bound_unsent
-from .poller import READABLE, WRITABLE, Poller, own_poller
+from .poller import ENDED, READABLE, WRITABLE, Poller, own_poller
 from .waiting import Waiting
 
 #: What a read takes of bulk, most of which is spliced: only that there is more is to be seen.
@@ -135,8 +135,15 @@ class Wire(Waiting):
     def ready(self, events: int) -> None:
         """Read, or write what is left: the poller says that it can be done, or that the peer is gone."""
         watched = self._watched
-        if events == watched == READABLE and not self._is_paused:  # nearly always
+        if watched == READABLE and not events & ~READABLE and not self._is_paused:  # nearly always
             self.read()
+            if (
+                events & ENDED
+                and self.reader is not None
+                and self._watched == READABLE
+                and not self._is_paused
+            ):
+                self.read()  # most often the end, which would take a turn of its own
             return
         if watched & READABLE and events & ~WRITABLE:
             if self._is_paused:  # told now, and not when the pause began, which may have ended again

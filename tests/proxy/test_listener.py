@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -78,23 +79,60 @@ async def test_accepts_ipv6() -> None:
     listener.close()
 
 
+class Coming(contextlib.ExitStack):
+    """Connections to a listener whose turns the test takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sock, self.accepted = troubled(), list[socket.socket]()
+        self.listener = Listener(self.sock, self._take)
+        self.callback(self.listener.close)
+
+    def come(self, count: int) -> None:
+        for _ in range(count):
+            self.enter_context(socket.create_connection(self.sock.getsockname()))
+
+    def _take(self, sock: socket.socket, _: str) -> None:
+        self.accepted.append(self.enter_context(sock))
+
+
 async def test_one_is_taken_alone_behind_one_that_came_alone_and_then_all_that_wait() -> None:
-    sock, accepted = troubled(), list[socket.socket]()
-    listener = Listener(sock, lambda sock, _: accepted.append(sock))
-    with contextlib.ExitStack() as stack:
-        stack.callback(listener.close)
-
-        def come(count: int) -> None:
-            for _ in range(count):
-                stack.enter_context(socket.create_connection(sock.getsockname()))
-
+    with Coming() as coming:
+        listener, sock, accepted = coming.listener, coming.sock, coming.accepted
         for arriving, taken, asked in ((3, 3, 4), (1, 1, 2), (3, 1, 1), (0, 2, 3), (1, 1, 2), (1, 1, 1)):
-            come(arriving)
+            coming.come(arriving)
             before, calls = len(accepted), sock.calls
             listener._accept()
+            assert (len(accepted) - before, sock.calls - calls) == (1, 1)  # its first step is next
+            if listener._asking is not None:
+                listener._asking.cancel()
+                listener._accept_more()
             assert (len(accepted) - before, sock.calls - calls) == (taken, asked)
-        for each in accepted:
-            stack.enter_context(each)
+
+
+async def test_others_are_taken_behind_the_first_step_of_the_first() -> None:
+    order: list[str] = []
+    with Coming() as coming:
+
+        def take(sock: socket.socket, _: str) -> None:
+            coming.enter_context(sock)
+            order.append("accepted")
+            asyncio.get_running_loop().call_soon(order.append, "first step")
+
+        coming.listener._on_accept = take
+        coming.come(3)
+        await until(lambda: order.count("first step") == 3)
+    assert order[:3] == ["accepted", "first step", "accepted"]
+
+
+async def test_nobody_is_taken_behind_a_detach() -> None:
+    with Coming() as coming:
+        coming.come(3)
+        coming.listener._accept()
+        coming.listener.detach()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(coming.accepted) == 1
 
 
 async def test_aborted_connection_does_not_stop_accepting() -> None:

@@ -5,11 +5,11 @@ import contextlib
 import errno
 import gc
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from jobgate.proxy.poller import Poller, own_poller
+from jobgate.proxy.poller import READABLE, Poller, own_poller
 from jobgate.proxy.wire import Wire
 from support.narrow import turns
 from support.pairs import reset, tcp_pair
@@ -297,6 +297,64 @@ async def test_abort_lets_go_at_once_and_wakes_who_waits(peers: tuple[socket.soc
         wire.close()
         wire.resume_reading()
         wire.send_fin()
+
+
+class Told:
+    """A reader that says what it was told, and does something with its first piece."""
+
+    def __init__(self, wire: Wire, first: Callable[[Wire], None]) -> None:
+        self.told: list[bytes] = []
+        self._wire, self._first = wire, first
+        wire.reader = self
+
+    def data(self, view: memoryview) -> None:
+        self.told.append(bytes(view))
+        if len(self.told) == 1:
+            self._first(self._wire)
+
+    def eof(self) -> None:
+        self.told.append(b"end")
+
+    def lost(self) -> None:
+        self.told.append(b"lost")
+
+
+def let_go(wire: Wire) -> None:
+    wire.reader = None
+
+
+@pytest.mark.parametrize(
+    ("sent", "first", "told"),
+    [
+        (b"last", lambda wire: None, [b"last", b"end"]),
+        (b"", lambda wire: None, [b"end"]),
+        (bytes(3 * WINDOW), lambda wire: None, [bytes(WINDOW)] * 2),
+        (b"last", Wire.pause_reading, [b"last"]),
+        (b"last", let_go, [b"last"]),
+        (b"last", Wire.abort, [b"last"]),
+    ],
+    ids=["bytes and end", "end alone", "more than two windows", "paused", "let go", "aborted"],
+)
+async def test_end_that_is_behind_the_bytes_is_told_in_the_same_turn(
+    peers: tuple[socket.socket, socket.socket], sent: bytes, first: Callable[[Wire], None], told: list[bytes]
+) -> None:
+    async with opened(peers[0]) as wire:
+        reader = Told(wire, first)
+        peers[1].send(sent)
+        peers[1].shutdown(socket.SHUT_WR)
+        wire.ready(READABLE)
+        assert reader.told == told
+
+
+async def test_end_of_a_wire_without_a_reader_has_a_turn_of_its_own(
+    peers: tuple[socket.socket, socket.socket],
+) -> None:
+    async with opened(peers[0]) as wire:
+        peers[1].send(b"all")
+        peers[1].shutdown(socket.SHUT_WR)
+        wire.ready(READABLE)
+        assert (bytes(wire.inbox), wire.at_eof) == (b"all", False)
+        await until(lambda: wire.at_eof)
 
 
 async def test_defect_of_a_reader_ends_the_connection(peers: tuple[socket.socket, socket.socket]) -> None:
