@@ -29,6 +29,8 @@ MAX_PENDING_BYTES = 2 * 1024 * 1024
 BATCH_S = 0.01
 """Lines are gathered this long: at most 100 writes and wake-ups a second."""
 
+#: So many without a line, and the next line wakes the thread.
+_QUIET_BATCHES = 5
 _BATCH_BYTES = 64 * 1024
 #: Taken over at once, so that what is joined costs little beside what is pending.
 _BATCH_LINES = 256
@@ -135,10 +137,14 @@ class LogWriter:
 
     def _run(self) -> None:
         """Write what comes until closed: the thread's main function."""
+        quiet = _QUIET_BATCHES
         while not (self._is_closed and self._pending.empty()):
-            lines = [self._pending.get()]
+            # Whoever is waited for wakes this thread, in the middle of a request, and waits for it at the next
+            # system call; so nobody is, as long as lines come.
+            lines = [self._pending.get()] if quiet >= _QUIET_BATCHES else []
             self._until_closed.acquire(timeout=BATCH_S)
             lines += self._taken()
+            quiet = 0 if lines else quiet + 1
             while lines:
                 self._switch_file()
                 self._write_lines(b"".join(lines))
