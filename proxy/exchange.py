@@ -51,6 +51,7 @@ class Exchange:
         "_decided",
         "_journal",
         "_started",
+        "_told",
         "_usage",
         "address",
         "bytes_down",
@@ -106,6 +107,7 @@ class Exchange:
         self._clock = clock
         self._started = clock()
         self._decided = False
+        self._told = True  # what was decided is in the journal
 
     def asks(self, kind: Kind, method: bytes, authority: Authority) -> Target:
         """Note what is asked for."""
@@ -129,14 +131,23 @@ class Exchange:
             return []
         return [self.target] if self.server_name is None else [self.target, self._named(self.target)]
 
-    def allow(self) -> None:
-        """Write the decision line of a request that may go on; one that is sent again has it already."""
+    def allow(self, soon: Callable[[Callable[[], None]], object] | None = None) -> None:
+        """Write the decision line of a request that may go on; one that is sent again has it already.
+
+        Args:
+            soon: Calls a function in the next turn of the loop: the line is written then, or with the close
+                line if that is earlier, and what is done about the request does not wait for it.
+        """
         if not self._decided:
             self._decided = True
             usage = self._usage  # as ``decide`` does, without the call: this is the way of every request
             usage.requests += 1
             usage.decisions[ALLOW] += 1
-            self._journal.decision(self)
+            if soon is None:
+                self._journal.decision(self)
+            else:
+                self._told = False
+                soon(self._tell)
 
     def refuse(self, reason: Reason) -> None:
         """Write the decision line of a refusal, unless the request was decided before."""
@@ -168,12 +179,19 @@ class Exchange:
             usage.add(authority, self.bytes_up, self.bytes_down)
         elif self.refused is None and target is not None and reason is not DONE:
             usage.fail(_refused(reason, target))
+        if not self._told:
+            self._tell()
         usage.ends[reason.token] += 1
         usage.duration_s += duration_s
         if self.connect_s or self.dns_s:  # which a kept connection has not
             usage.connect_s += self.connect_s
             usage.dns_s += self.dns_s
         self._journal.close(self)
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._journal.decision(self)
 
     def _named(self, target: Target) -> Target:
         """Put the server name, if there is one, in the place of the host asked for."""

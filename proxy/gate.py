@@ -64,6 +64,7 @@ class Gate(Alone):
     Attributes:
         jobs: By id.
         own: Where this process listens; add what it listens on besides the gate.
+        soon: Calls a function in the next turn of the loop.
         draining: No more requests are served.
         retiring: No more connections come.
         reception: The connections of all jobs.
@@ -93,6 +94,7 @@ class Gate(Alone):
         self.alarms = own_alarms()
         self._poller = own_poller()
         self._loop = self.alarms.loop
+        self.soon = self._loop.call_soon
         self._pacer = Pacer(time.monotonic, self._loop.call_at, shared_ticks=SHARED_TICKS)
         self._commons = Commons(
             memoryview(bytearray(min(SCRATCH_BYTES, settings.limits.relay_buffer_bytes))),

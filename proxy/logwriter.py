@@ -139,8 +139,8 @@ class LogWriter:
         """Write what comes until closed: the thread's main function."""
         quiet = _QUIET_BATCHES
         while not (self._is_closed and self._pending.empty()):
-            # Whoever is waited for wakes this thread, in the middle of a request, and waits for it at the next
-            # system call; so nobody is, as long as lines come.
+            # A line that is waited for wakes this thread in the middle of a request, which waits for it at
+            # its next system call; so none is, as long as lines come.
             lines = [self._pending.get()] if quiet >= _QUIET_BATCHES else []
             self._until_closed.acquire(timeout=BATCH_S)
             lines += self._taken()

@@ -56,7 +56,7 @@ async def _dial(
     gate: Gate, job: Job, target: Target, addresses: Sequence[Address], exchange: Exchange
 ) -> socket.socket:
     """Connect directly, or through the node's upstream proxy, to exactly one of the vetted addresses."""
-    exchange.allow()
+    exchange.allow(gate.soon)
     timeout_s, buffer_bytes = gate.settings.timeouts.dial_s, job.down.receive_buffer_bytes
     upstream = gate.upstream
     started = time.monotonic()

@@ -72,6 +72,23 @@ WAYS: dict[str, tuple[list[Step], bool, str, str]] = {
 }
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["before the end", "with the end"])
+def test_decision_line_that_may_wait_is_written_once_and_before_the_close_line(is_late: bool) -> None:
+    rig, due = Rig(), list[Callable[[], None]]()
+    rig.ask()
+    rig.exchange.allow(due.append)
+    rig.exchange.allow()
+    assert (rig.journal.decisions, rig.usage.decisions[ALLOW], len(due)) == ([], 1, 1)
+    if not is_late:
+        due[0]()
+        assert len(rig.journal.decisions) == 1
+    rig.exchange.refuse(Reason.CONNECT_REFUSED)
+    rig.exchange.finish(Reason.CONNECT_REFUSED)
+    due[0]()
+    assert [line["decision"] for line in rig.journal.decisions] == ["allow"]
+    assert len(rig.journal.closes) == 1
+
+
 @pytest.mark.parametrize(("steps", "allowed", "decided", "ended"), WAYS.values(), ids=WAYS)
 def test_finish_leaves_one_decision_and_one_close_line(
     steps: list[Step], allowed: bool, decided: str, ended: str
