@@ -29,6 +29,8 @@ DEFAULT_PIECE_BYTES = 64 * 1024
 """Read at once without a rate: larger reads save no time that could be measured."""
 
 _COMPACT_MIN = 64
+#: In one turn, behind those that waited when it began: more than a burst has pieces.
+_MORE_GRANTS = 8
 _LONG_AGO = -math.inf  # before every tag; one object for all lanes
 
 
@@ -276,6 +278,9 @@ class FairQueue:
     def serve(self, now: float) -> float | None:
         """Grant waiting requests in their order while their tokens are there (called by the pacer).
 
+        Not without end: lanes that ask again when they are granted would keep the loop from all others where
+        tokens are always there.
+
         Returns:
             As ``due``.
 
@@ -285,12 +290,14 @@ class FairQueue:
         heap, supply = self._heap, self.supply
         self._serving = True  # whoever called schedules the rest
         try:
-            while heap:
+            for _ in range(self.waiting + _MORE_GRANTS):
+                if not heap:
+                    return None
                 wait_s = supply.take(heap[0][2]._size, now)
                 if wait_s:
                     return now + wait_s if wait_s < math.inf else None
                 self._grant_first(now)()
-            return None
+            return self.due(now)
         finally:
             self._serving = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice, repeat
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgate.ratelimit import default_chunk_bytes
-from jobgate.ratelimit.fair import QUIET_BYTES
+from jobgate.ratelimit.fair import QUIET_BYTES, Lane
 from support.clock import VirtualClock
 from support.lanes import Connection, Job, jain
 
@@ -282,6 +283,29 @@ def test_lane_that_asks_when_it_is_granted_is_served_in_the_same_turn() -> None:
     job.clock.advance(0.0)
     assert order == ["first", "other", "again"]
     assert (job.queue.waiting, job.clock.pending) == (0, [])
+
+
+def test_lanes_that_ask_again_and_again_leave_turns_to_others_when_the_rate_is_lifted() -> None:
+    job = drained()
+    lanes = [job.queue.lane() for _ in range(3)]
+    granted = 0
+
+    def ask_again(lane: Lane) -> None:
+        nonlocal granted
+        granted += 1
+        assert granted < 1000, "nobody else has a turn"
+        if not lane.request(CHUNK, partial(ask_again, lane)):
+            return
+        granted += 1
+
+    for lane in lanes:
+        assert not lane.request(CHUNK, partial(ask_again, lane))
+    job.queue.set_rate(math.inf, 1)
+    job.clock.advance(0.001)
+    assert 3 <= granted < 30
+    before = granted
+    job.clock.advance(0.01)
+    assert granted > before  # and they go on
 
 
 def test_many_grants_in_a_row_do_not_nest() -> None:
