@@ -253,6 +253,9 @@ class Relay:
             return False
         if taken < paid_bytes:
             self._lane.give_back(paid_bytes - taken)
+        if not taken:  # whatever the kernel counts: only a read gets past it
+            self._unread_bytes = 0
+            self._expect_bulk(False)
         self._unread_bytes -= taken
         self.moved_bytes += taken
         if rest:

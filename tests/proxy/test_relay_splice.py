@@ -249,6 +249,40 @@ def test_smaller_piece_of_a_new_rate_is_all_that_waits(new_rig: NewRig) -> None:
     assert rig.relay.moved_bytes == rig.quota.moved_bytes - 10 == PIECE + len(CONTENT)
 
 
+def test_byte_that_is_counted_and_never_spliced_is_passed_by_a_read(
+    new_rig: NewRig, splicer: CountingSplicer
+) -> None:
+    rig = new_rig()
+    rig.begin(CONTENT[: 2 * PIECE])
+    splicer.most_bytes = 0  # as before an urgent byte of a unix socket (MSG_OOB), or with no descriptor left
+    moves = splicer.moves
+    rig.clock.advance(1.0)
+    assert splicer.moves - moves == 1
+    assert (rig.source.reading, rig.source.is_narrow, rig.lane.waiting) == (True, False, False)
+    assert rig.quota.moved_bytes == rig.relay.moved_bytes
+    assert rig.tokens() == BURST
+
+
+def test_urgent_byte_of_a_unix_client_does_not_stop_the_others() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    splicer = CountingSplicer()
+    with ours, theirs, tcp_pair() as target:
+        rig = Rig((theirs, ours), target, splicer)
+        theirs.send(CONTENT[: 2 * PIECE])
+        try:
+            theirs.send(b"!", socket.MSG_OOB)
+        except OSError:
+            pytest.skip("this kernel has no urgent bytes of unix sockets")
+        rig.source.arrive(b"f" * PIECE)
+        rig.clock.advance(1.0)
+        assert splicer.moves < 10
+        assert (rig.source.reading, rig.lane.waiting) == (True, False)
+        assert rig.spliced() == CONTENT[: 2 * PIECE]
+        assert rig.quota.moved_bytes == rig.relay.moved_bytes == 3 * PIECE
+    splicer.close()
+
+
 def test_rate_that_is_lifted_lets_go_of_what_waits(new_rig: NewRig) -> None:
     rig = new_rig()
     rig.begin(CONTENT[: 3 * PIECE])
