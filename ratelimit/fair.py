@@ -29,7 +29,7 @@ DEFAULT_PIECE_BYTES = 64 * 1024
 """Read at once without a rate: larger reads save no time that could be measured."""
 
 _COMPACT_MIN = 64
-#: In one turn, behind those that waited when it began: more than a burst has pieces.
+#: In one turn, behind those that waited when it began; what asks again after that has the next tick.
 _MORE_GRANTS = 8
 _LONG_AGO = -math.inf  # before every tag; one object for all lanes
 
@@ -281,11 +281,11 @@ class FairQueue:
         Not without end: lanes that ask again when they are granted would keep the loop from all others where
         tokens are always there.
 
-        Returns:
-            As ``due``.
-
         An exception of a callback goes through to the caller; that request counts
         as granted, and the queue can be served again.
+
+        Returns:
+            As ``due``.
         """
         heap, supply = self._heap, self.supply
         self._serving = True  # whoever called schedules the rest
