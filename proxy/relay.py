@@ -180,9 +180,6 @@ class Relay:
                 self._pass_held(self._asked_bytes)
             else:
                 self._splice(self._lane.granted_bytes)
-                if self._is_bulk and self.end is None and not self.target.blocked:  # nearly always
-                    self._splice_queued()
-                    return
             self._go_on()
 
     def _go_on(self) -> None:
