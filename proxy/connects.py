@@ -6,7 +6,10 @@ belongs to one job, so that none can find out by the time it takes what another 
 
 from __future__ import annotations
 
+from .decision import Kind, Target
+from .errors import BadRequest
 from .head import HeadLimits, RequestHead, parse_request_head
+from .target import parse_connect
 
 START = b"CONNECT "
 
@@ -39,6 +42,10 @@ class ConnectHeads:
         return head
 
     def _keep(self, raw: bytes, head: RequestHead) -> None:
+        try:
+            head.asked = Target(Kind.CONNECT, *parse_connect(head.target))
+        except BadRequest:  # it is refused, now as ever
+            return
         if len(self._heads) >= self.MOST:
             self._heads.clear()
         self._heads[raw] = head

@@ -138,7 +138,7 @@ async def _open(
     text = _text(address)
     try:
         if connect is None:
-            peer = await connect_socket(sock, (text, port), timeout_s=timeout_s)
+            peer = _connect_at_once(sock, (text, port)) or await _connected(sock, timeout_s)
         else:
             await connect(sock, (text, port))
             peer = sock.getpeername()
@@ -179,25 +179,29 @@ async def connect_socket(
     Raises:
         OSError: Not connected, ``TimeoutError`` included; the caller closes the socket.
     """
+    return _connect_at_once(sock, address) or await _connected(sock, timeout_s)
+
+
+def _connect_at_once(sock: socket.socket, address: SocketAddress) -> SocketAddress | None:
+    """Connect, and look: inside one host the handshake is over before ``connect`` returns."""
     code = sock.connect_ex(address)
-    if code in _IN_PROGRESS:
-        if (peer := _peer(sock)) is not None:
-            return peer
-        await _until_writable(sock, timeout_s)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
+    if code and code not in _IN_PROGRESS:
         raise OSError(code, "connect failed")
-    connected: SocketAddress = sock.getpeername()
-    return connected
-
-
-def _peer(sock: socket.socket) -> SocketAddress | None:
-    """Look at once: inside one host the handshake is over before ``connect`` returns."""
     try:
-        connected: SocketAddress = sock.getpeername()
+        peer: SocketAddress = sock.getpeername()
     except OSError:
         return None
-    return connected
+    return peer
+
+
+async def _connected(sock: socket.socket, timeout_s: float) -> SocketAddress:
+    """Wait for the end of the handshake."""
+    await _until_writable(sock, timeout_s)
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, "connect failed")
+    peer: SocketAddress = sock.getpeername()
+    return peer
 
 
 async def _until_writable(sock: socket.socket, timeout_s: float) -> None:

@@ -8,12 +8,13 @@ the head (431), then the grammar (400).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jobgate.config.host import Authority
 
 from . import grammar
+from .decision import Target
 from .errors import BadRequest, ProxyError, Reason
 from .framing import (
     NO_CONTENT,
@@ -56,6 +57,7 @@ class RequestHead:
         expect_continue: The client waits for 100 before it sends its content.
         upgrade: ``b"websocket"`` if the client asks for it and can have it.
         size_bytes: Bytes read, the blank line included.
+        asked: What CONNECT asks for, where a memory has read that before.
     """
 
     method: bytes
@@ -69,6 +71,7 @@ class RequestHead:
     expect_continue: bool
     upgrade: bytes | None
     size_bytes: int
+    asked: Target | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)

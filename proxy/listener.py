@@ -116,6 +116,8 @@ def _peer_text(peer: object) -> str:
     if not isinstance(peer, tuple):
         return "unix"
     host, port = peer[0], peer[1]
+    if ":" not in host:
+        return f"{host}:{port}"
     if "." in host:  # IPv4 in a socket for both families (RFC 4291 §2.5.5.2)
         host = host.removeprefix("::ffff:")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from jobgate.config.host import Address
@@ -42,9 +43,15 @@ class OwnEndpoints:
         """List what was added and not discarded, each as often as it was added."""
         return [(str(address), port) for address, port in self._endpoints.elements()]
 
+    def among(self, addresses: Sequence[Address], port: int) -> Sequence[Address]:
+        """Keep those by which a connection would end here."""
+        if port not in self._ports:  # nearly always
+            return ()
+        return [address for address in addresses if self.leads_to(address, port)]
+
     def leads_to(self, address: Address, port: int) -> bool:
         """Say whether a connection would end here, by whatever form of the address."""
-        if port not in self._ports:  # nearly always; hashing an address is dear
+        if port not in self._ports:  # hashing an address is dear
             return False
         if (address, port) in self._endpoints:
             return True

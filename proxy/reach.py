@@ -84,7 +84,7 @@ def _vetted(gate: Gate, job: Job, target: Target, found: Resolution, exchange: E
     """
     addresses = found.addresses
     good = job.vetter.good(job.policy, target, addresses)
-    own = [address for address in addresses if gate.is_own(address, target.port)]
+    own = gate.own.among(addresses, target.port)
     if own:
         good = tuple(address for address in good if address not in own)
     exchange.dropped = (

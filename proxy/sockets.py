@@ -5,18 +5,29 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    _Socket = socket.socket
+else:
+    _Socket = socket.SocketType  # the interpreter's own, of which the standard one is made
 
-class StreamSocket(socket.socket):
-    """A socket whose family and type are plain numbers.
 
-    The standard one makes a member of an enumeration each time it is asked: as dear as a system call.
+class StreamSocket(_Socket):
+    """A socket without what the standard one adds in Python.
+
+    That is functions to make and to close it, which every tunnel calls twice, and family and type as
+    members of an enumeration, made each time they are asked for: as dear as a system call. It has no
+    ``accept``, ``dup``, ``makefile`` and ``sendfile``, nor ``get_inheritable``.
     """
 
     __slots__ = ()
 
     if not TYPE_CHECKING:
-        family = socket.SocketType.family
-        type = socket.SocketType.type
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.close()
 
 
 def kind_of(sock: socket.socket) -> tuple[int, int, int]:

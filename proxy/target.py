@@ -96,6 +96,9 @@ def asked(request: RequestHead, exchange: Exchange, inside: Authority | None) ->
         ProxyError: ``not-http``: inside it is another CONNECT, or asks for another host.
         BadRequest: The target is not of the form that it has to be (400).
     """
+    if request.asked is not None and inside is None:
+        exchange.method, exchange.target = "CONNECT", request.asked
+        return request.asked, b""
     if inside is not None:
         target = exchange.asks(Kind.HTTP, request.method, inside)
         if request.method == b"CONNECT" or request.host != inside:

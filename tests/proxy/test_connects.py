@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,13 @@ from hypothesis import strategies as st
 
 from jobgate.proxy.connects import ConnectHeads
 from jobgate.proxy.errors import ProxyError
+from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.head import HeadLimits, RequestHead, parse_request_head
+from jobgate.proxy.journal import Journal
+from jobgate.proxy.target import asked
+from jobgate.proxy.usage import Usage
 from support.changes import job_of
+from support.clock import VirtualClock
 from support.gate import loopback_gate
 from support.messages import connect
 from support.narrow import only_connection
@@ -37,11 +43,28 @@ def outcome(
         return str(error)
 
 
+def read(parse: Callable[[bytes, HeadLimits], RequestHead], raw: bytes) -> object:
+    """Read a head, and whom it asks for, and what is noted of it; a refusal as text."""
+    exchange = Exchange("job", "192.0.2.7:49152", Usage(), Journal(), VirtualClock().time)
+    try:
+        return asked(parse(raw, LIMITS), exchange, None), exchange.method, exchange.target
+    except ProxyError as error:
+        return str(error), exchange.method, exchange.target
+
+
 @given(st.lists(st.tuples(st.sampled_from(HEADS), st.sampled_from([LIMITS, OTHER, SMALL]))))
-def test_parse_reads_as_if_it_remembered_nothing(asked: list[tuple[bytes, HeadLimits]]) -> None:
+def test_parse_reads_as_if_it_remembered_nothing(heads: list[tuple[bytes, HeadLimits]]) -> None:
     connects = ConnectHeads()
-    for raw, limits in asked:
+    for raw, limits in heads:
         assert outcome(connects.parse, raw, limits) == outcome(parse_request_head, raw, limits)
+
+
+@pytest.mark.parametrize("raw", HEADS)
+def test_whom_a_known_head_asks_for_is_what_is_read_of_an_unknown_one(raw: bytes) -> None:
+    connects = ConnectHeads()
+    with suppress(ProxyError):
+        connects.parse(raw, LIMITS)
+    assert read(connects.parse, raw) == read(parse_request_head, raw)
 
 
 def test_what_is_known_is_not_read_again_within_the_same_limits() -> None:

@@ -102,7 +102,7 @@ async def test_dial_returns_a_connected_socket(listener: socket.socket, port: in
         assert sock.getpeername() == ("127.0.0.1", port)
         assert sock.gettimeout() == 0
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-        assert not sock.get_inheritable()
+        assert not os.get_inheritable(sock.fileno())
 
 
 async def test_dial_reaches_ipv6() -> None:

@@ -40,3 +40,11 @@ def test_every_form_of_the_address_is_own(form: str) -> None:
     own = OwnEndpoints()
     own.add("127.0.0.1", 3128)
     assert own.leads_to(ip_address(form), 3128)
+
+
+def test_those_among_many_that_lead_here_are_kept() -> None:
+    own = OwnEndpoints()
+    own.add("127.0.0.1", 3128)
+    assert list(own.among([ELSEWHERE, LOOPBACK], 3128)) == [LOOPBACK]
+    assert list(own.among([ELSEWHERE], 3128)) == []
+    assert list(own.among([ELSEWHERE, LOOPBACK], 3129)) == []

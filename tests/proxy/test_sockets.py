@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -25,12 +26,17 @@ def test_accepted_connection_is_ready_for_a_loop(listener: socket.socket) -> Non
             assert not sock.getblocking()
             assert (sock.family, sock.proto) == (listener.family, listener.proto)
             assert int(sock.type) == int(socket.SOCK_STREAM)
-            assert not sock.get_inheritable()
+            assert not os.get_inheritable(sock.fileno())
 
 
 def test_nobody_there_is_an_error(listener: socket.socket) -> None:
     with pytest.raises(BlockingIOError):
         accept(listener, kind_of(listener))
+
+
+def test_nothing_in_python_makes_or_closes_one() -> None:
+    assert StreamSocket.__init__ is socket.SocketType.__init__
+    assert StreamSocket.close is socket.SocketType.close
 
 
 def test_family_and_type_are_plain_numbers() -> None:
