@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobgate.config.host import Authority
 from jobgate.config.policy import Tls
+from jobgate.ratelimit.fair import Lane
 
 from .decision import Target
 from .errors import ProxyError, Reason
@@ -42,8 +43,6 @@ class Carrier:
         client: The accepted connection.
 
     Attributes:
-        up_lane: The connection's place among the job's uploads.
-        down_lane: The same for downloads.
         is_judging: A tunnel has been promised, and waits for its ClientHello.
         upstream: Its other side, as long as there is an exchange or a tunnel.
         tunnel: It is allowed, and is all that is done from here on.
@@ -54,11 +53,10 @@ class Carrier:
         "_gate",
         "_job",
         "_kept",
+        "_lanes",
         "_rewriter",
-        "down_lane",
         "is_judging",
         "tunnel",
-        "up_lane",
         "upstream",
     )
 
@@ -69,8 +67,7 @@ class Carrier:
         self._rewriter: Rewriter | None = None  # no tunnel needs one
         self.upstream: Wire | None = None
         self._kept: Kept | None = None  # what the pool knew it as
-        self.up_lane = job.up.lane()
-        self.down_lane = job.down.lane()
+        self._lanes: tuple[Lane, Lane] | None = None  # a tunnel is answered first
         self.is_judging = False
         self.tunnel: Tunnel | None = None
 
@@ -93,14 +90,31 @@ class Carrier:
             self.is_judging = False
             if refused is not None:
                 return refused
+        up_lane, down_lane = self.lanes()
         self.tunnel = Tunnel(
-            Relay(self._client, upstream, lane=self.up_lane),
-            Relay(upstream, self._client, lane=self.down_lane),
+            Relay(self._client, upstream, lane=up_lane),
+            Relay(upstream, self._client, lane=down_lane),
             idle_s=timeouts.tunnel_idle_s,
             half_closed_s=timeouts.half_closed_s,
             alarms=self._gate.alarms,
         )
         return None
+
+    def lanes(self) -> tuple[Lane, Lane]:
+        """Return the connection's places among the job's uploads and downloads; made when first needed."""
+        lanes = self._lanes
+        if lanes is None:
+            lanes = self._lanes = self._job.up.lane(), self._job.down.lane()
+        return lanes
+
+    def take_waits(self) -> tuple[float, float]:
+        """Say how many seconds uploads and downloads were held back since this was asked last."""
+        if self._lanes is None:
+            return 0.0, 0.0
+        up, down = self._lanes
+        waits = up.waited_s, down.waited_s
+        up.waited_s = down.waited_s = 0.0
+        return waits
 
     @property
     def rewriter(self) -> Rewriter:
@@ -138,7 +152,7 @@ class Carrier:
                 upstream.attach()
             generation = job.generation if decided_in is None else decided_in
             head = rewriter.request(request, path, authority, via=gate.via, job_header=job.header)
-            legs = Legs(self._client, upstream, self.up_lane, self.down_lane)
+            legs = Legs(self._client, upstream, *self.lanes())
             forward = Forward(legs, request, exchange, gate.forward_options, rewriter)
             try:
                 keep_client, keep_upstream = await forward.run(head, reused=reused, answer_by=answer_by)

@@ -118,7 +118,7 @@ class Connection:
         if self._visit.look(request.headers if inside is None else None):
             self._change_job()
         exchange = self._new_exchange(is_probe=inside is None and is_probe(request, self._visit.peer.text))
-        under_way.begin(request, exchange, self._carrier)
+        under_way.begin(request, exchange)
         end = DRAINED
         try:
             go_on, end = await self._serve(request, exchange)
@@ -285,7 +285,7 @@ class Connection:
 
     def _refuse_head(self, error: ProxyError) -> bool:
         """Refuse what is no head; it counts as a request all the same."""
-        self._under_way.begin(None, self._new_exchange(), self._carrier)
+        self._under_way.begin(None, self._new_exchange())
         go_on, end = self._refuse(error)
         self._under_way.finish(end, self._carrier)
         self._visit.count()

@@ -110,6 +110,7 @@ class FastPath:
         "_carrier",
         "_client",
         "_deadline",
+        "_down_lane",
         "_exchange",
         "_fields",
         "_gate",
@@ -130,6 +131,7 @@ class FastPath:
         "_rule",
         "_target",
         "_under_way",
+        "_up_lane",
         "_upstream",
         "_visit",
     )
@@ -156,6 +158,7 @@ class FastPath:
         self._client = client
         self._heads = heads
         self._carrier = carrier
+        self._up_lane, self._down_lane = carrier.lanes()
         self._under_way = under_way
         self._is_settled = visit.is_settled
         self._options = gate.forward_options
@@ -275,11 +278,11 @@ class FastPath:
         exchange = Exchange(job.id, self._visit.peer.text, job.usage, gate.journal, time.monotonic)
         exchange.method, exchange.target = self._method, self._target
         self._exchange, self._is_busy, self._heads.idle = exchange, True, False
-        self._under_way.begin(request, exchange, carrier)
+        self._under_way.begin(request, exchange)
         self._visit.admit(draining=False)
         exchange.rule = self._rule
         upstream = carrier.take_kept(self._authority, exchange)
-        if upstream is None or unread_bytes(upstream.sock) or not carrier.up_lane.at_once(request.size_bytes):
+        if upstream is None or unread_bytes(upstream.sock) or not self._up_lane.at_once(request.size_bytes):
             self._leave(self._unfinished(None))
             return True
         self._upstream = upstream
@@ -304,7 +307,7 @@ class FastPath:
             or response.status < 200
             or not response.keep_alive
             or self._job.generation != self._generation
-            or not carrier.down_lane.at_once(len(raw))
+            or not self._down_lane.at_once(len(raw))
         ):
             return False
         exchange.bytes_down += len(raw)

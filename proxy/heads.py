@@ -69,32 +69,43 @@ class HeadReader:
             ProxyError: It is no head, is too large, or takes too long.
         """
         client = self._client
-        now = client.loop.time
-        began = now()
         self.idle = not client.inbox
-        head_s = timeouts.head_s
-        if self._waited_since < began:
-            head_s = max(LEAST_S, head_s - (began - self._waited_since))
-        deadline = began + (head_s if self._is_first or not self.idle else timeouts.keepalive_s)
-        self._is_first, self._waited_since = False, math.inf
-        scanned = 0
-        while not client.inbox or (end := find_head_end(client.inbox, scanned)) < 0:
-            if client.inbox:
-                check_partial_request(client.inbox, bounds.head_limits, scanned)
-            if client.at_eof or client.is_lost or is_over():
+        end = -1 if self.idle else find_head_end(client.inbox)
+        if end < 0:
+            end = await self._end(bounds, timeouts, is_over)
+            if end < 0:
                 return None
-            scanned = len(client.inbox)
-            try:
-                await client.more(deadline)
-            except TimeoutError:
-                if not client.inbox:
-                    return None
-                raise ProxyError(Reason.HEAD_TIMEOUT, "The request head did not arrive in time.") from None
-            if self.idle and client.inbox:
-                self.idle = False
-                deadline = now() + head_s
+        self._is_first = False
         raw, limits = client.take(end), bounds.head_limits
         if self._connects is not None and raw.startswith(START):
             return self._connects.parse(raw, limits)
         heads = self._heads = self._heads or RequestHeads()
         return heads.parse(raw, limits)
+
+    async def _end(self, bounds: Bounds, timeouts: TimeoutSettings, is_over: Callable[[], bool]) -> int:
+        """Wait for the end of the head, and return its index; -1 when the client asks for nothing more."""
+        client = self._client
+        now = client.loop.time
+        began = now()
+        head_s = timeouts.head_s
+        if self._is_first and self._waited_since < began:
+            head_s = max(LEAST_S, head_s - (began - self._waited_since))
+        deadline = began + (head_s if self._is_first or not self.idle else timeouts.keepalive_s)
+        scanned = 0
+        while True:
+            if client.inbox:
+                check_partial_request(client.inbox, bounds.head_limits, scanned)
+            if client.at_eof or client.is_lost or is_over():
+                return -1
+            scanned = len(client.inbox)
+            try:
+                await client.more(deadline)
+            except TimeoutError:
+                if not client.inbox:
+                    return -1
+                raise ProxyError(Reason.HEAD_TIMEOUT, "The request head did not arrive in time.") from None
+            if self.idle and client.inbox:
+                self.idle = False
+                deadline = now() + head_s
+            if client.inbox and (end := find_head_end(client.inbox, scanned)) >= 0:
+                return end

@@ -41,11 +41,9 @@ class UnderWay:
         """The innermost one that is open."""
         return self.exchange or self._outer
 
-    def begin(self, request: RequestHead | None, exchange: Exchange, carrier: Carrier) -> None:
+    def begin(self, request: RequestHead | None, exchange: Exchange) -> None:
         """Serve a request from here on; ``None``: its head was refused."""
         self.request, self.exchange = request, exchange
-        exchange.wait_up_s -= carrier.up_lane.waited_s  # until ``finish``
-        exchange.wait_down_s -= carrier.down_lane.waited_s
 
     def enter(self, authority: Authority) -> None:
         """Let plain HTTP follow inside the CONNECT that is served: its record stays open for as long."""
@@ -56,8 +54,7 @@ class UnderWay:
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
-        exchange.wait_up_s += carrier.up_lane.waited_s
-        exchange.wait_down_s += carrier.down_lane.waited_s
+        exchange.wait_up_s, exchange.wait_down_s = carrier.take_waits()
         if carrier.tunnel is not None:
             exchange.bytes_up, exchange.bytes_down = carrier.tunnel.moved_bytes
         if exchange is not self._outer:

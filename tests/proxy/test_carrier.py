@@ -39,6 +39,18 @@ async def test_tunnel_is_being_judged_from_its_promise_to_its_hello() -> None:
         assert not carrier.is_judging
 
 
+async def test_what_a_request_waited_for_is_not_the_next_one_s() -> None:
+    async with loopback_gate() as gate, gate.client():
+        carrier = (await only_connection(gate))._carrier
+        assert carrier.take_waits() == (0.0, 0.0)  # nothing has been moved
+        up, down = carrier.lanes()
+        assert carrier.lanes() == (up, down)
+        up.waited_s, down.waited_s = 3.0, 4.0
+        assert carrier.take_waits() == (3.0, 4.0)
+        up.waited_s += 0.5
+        assert carrier.take_waits() == (0.5, 0.0)
+
+
 async def test_tunnel_keeps_nothing_of_its_request() -> None:
     async with Origin(swallow) as origin, loopback_gate(tls="any") as gate, gate.client() as client:
         authority = f"this-test-alone.ok.test:{origin.port}"  # gates of others may remember their heads

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -30,20 +30,17 @@ class FakeJob:
 
 
 @dataclass
-class FakeLane:
-    waited_s: float = 0.0
-
-
-@dataclass
 class FakeTunnel:
     moved_bytes: tuple[int, int]
 
 
 @dataclass
 class FakeCarrier:
-    up_lane: FakeLane = field(default_factory=FakeLane)
-    down_lane: FakeLane = field(default_factory=FakeLane)
+    waits: tuple[float, float] = 0.0, 0.0
     tunnel: FakeTunnel | None = None
+
+    def take_waits(self) -> tuple[float, float]:
+        return self.waits
 
 
 REQUEST = parse_request_head(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", LIMITS)
@@ -54,15 +51,15 @@ class Scene:
 
     def __init__(self) -> None:
         self.under_way = UnderWay()
-        self.lanes = FakeCarrier()
-        self.carrier = cast(Carrier, self.lanes)
+        self.carries = FakeCarrier()
+        self.carrier = cast(Carrier, self.carries)
 
     def begin(self, authority: str = "a.test:443", *, status: int | None = None) -> Exchange:
         exchange = Exchange("job", "192.0.2.7:49152", Usage(), Journal(), VirtualClock().time)
         target = connect(authority)
         exchange.asks(Kind.CONNECT, b"CONNECT", Authority(target.host, target.port))
         exchange.status = status
-        self.under_way.begin(REQUEST, exchange, self.carrier)
+        self.under_way.begin(REQUEST, exchange)
         return exchange
 
     def overrule(
@@ -74,11 +71,10 @@ class Scene:
         )
 
 
-def test_record_has_what_the_lanes_held_back_for_it_alone() -> None:
+def test_record_has_what_the_lanes_held_back_for_it() -> None:
     scene = Scene()
-    scene.lanes.up_lane.waited_s, scene.lanes.down_lane.waited_s = 3.0, 4.0
     exchange = scene.begin()
-    scene.lanes.up_lane.waited_s, scene.lanes.down_lane.waited_s = 3.5, 6.0
+    scene.carries.waits = 0.5, 2.0
     scene.under_way.finish(Reason.DONE, scene.carrier)
     assert (exchange.wait_up_s, exchange.wait_down_s, exchange.end) == (0.5, 2.0, Reason.DONE)
     assert scene.under_way.record is None
@@ -87,7 +83,7 @@ def test_record_has_what_the_lanes_held_back_for_it_alone() -> None:
 def test_record_of_a_tunnel_has_what_it_moved() -> None:
     scene = Scene()
     exchange = scene.begin()
-    scene.lanes.tunnel = FakeTunnel((7, 9))
+    scene.carries.tunnel = FakeTunnel((7, 9))
     scene.under_way.finish(Reason.DONE, scene.carrier)
     assert (exchange.bytes_up, exchange.bytes_down) == (7, 9)
 
