@@ -75,7 +75,8 @@ class Reception:
                 counted with that job from now on, and each request is judged as ever.
         """
         gate = self._gate
-        peer = Peer(text, _uid_behind(sock) if sock.family == socket.AF_UNIX else None)
+        uid = _uid_behind(sock) if sock.family == socket.AF_UNIX else None
+        peer = tuple.__new__(Peer, (text, uid))  # without a function in Python for it
         if not entrance.welcomes(peer):
             sock.close()
             self._log_unwelcome(peer)
@@ -100,7 +101,7 @@ class Reception:
             visit.stranger = NOTHING_SHOWN
         connection = Connection(gate, visit, gate.wire(sock, owner.up), self._loop.time())
         serving = connection.run() if job is not None else self._serve_here(connection, sock, peer)
-        task = connection.task = self._loop.create_task(serving)
+        task = connection.task = self._loop.create_task(serving, name="jobgate-connection")
         self._tasks[task] = owner
         owner.connections += 1
         if job is None:

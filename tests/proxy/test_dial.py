@@ -76,7 +76,7 @@ async def connected(
     timeout_s: float = LONG_S,
     delay_s: float = 0.0,
 ) -> socket.socket:
-    return await dial(
+    sock, address = await dial(
         addresses,
         port,
         timeout_s=timeout_s,
@@ -84,6 +84,8 @@ async def connected(
         attempt_delay_s=delay_s,
         connect=connect,
     )
+    assert address == sock.getpeername()[0]
+    return sock
 
 
 async def refusal(
@@ -120,7 +122,7 @@ async def test_dial_sets_the_receive_buffer_before_connecting(port: int) -> None
         await connect_socket(sock, address)
 
     for size in (32768, 65536):
-        sock = await dial([LOOPBACK], port, timeout_s=LONG_S, receive_buffer_bytes=size, connect=connect)
+        sock, _ = await dial([LOOPBACK], port, timeout_s=LONG_S, receive_buffer_bytes=size, connect=connect)
         sock.close()
     assert seen[1] == 2 * seen[0]
 
@@ -366,7 +368,8 @@ async def test_connect_that_is_over_at_once_takes_no_turn_of_the_loop(
     dialling = dial([LOOPBACK], port, timeout_s=LONG_S, receive_buffer_bytes=None)
     with pytest.raises(StopIteration) as stopped:
         dialling.__await__().__next__()
-    stopped.value.value.close()
+    sock, _ = stopped.value.value
+    sock.close()
 
 
 async def test_dial_cancelled_while_it_connects_closes_the_connection(
