@@ -50,8 +50,7 @@ class Reception:
         self._tasks: dict[asyncio.Task[None], Job] = {}
         self._strangers = Strangers()
         self._origins: dict[asyncio.Task[None], Origin] = {}  # of the strangers among the tasks
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._empty = asyncio.Event()  # for those who wait until it is
         # Once for all: each connection has both for as long as it is open.
         self._on_gone = self._gone
         self._adopter = self._adopt
@@ -77,17 +76,19 @@ class Reception:
         gate = self._gate
         uid = _uid_behind(sock) if sock.family == socket.AF_UNIX else None
         peer = tuple.__new__(Peer, (text, uid))  # without a function in Python for it
-        if not entrance.welcomes(peer):
-            sock.close()
-            self._log_unwelcome(peer)
-            return
         job = entrance.anyones(peer)
         if job is None:
+            if not entrance.welcomes(peer):
+                sock.close()
+                self._log_unwelcome(peer)
+                return
             if shown is not None and shown.connections < shown.caps.heard:
                 job = shown
             elif gate.takes(sock, peer):
                 return
-        if len(self._tasks) >= gate.max_heard or not self._has_room(job, peer):
+        if len(self._tasks) >= gate.max_heard or (
+            job.connections >= job.caps.heard if job is not None else not self._lets_in(peer)
+        ):
             sock.close()
             return
         refusal: Reason | None = None
@@ -106,12 +107,13 @@ class Reception:
         owner.connections += 1
         if job is None:
             self._origins[task] = peer.origin
-        self._empty.clear()
         task.add_done_callback(self._on_gone)
 
     async def emptied(self) -> None:
         """Return when no connection is open."""
-        await self._empty.wait()
+        while self._tasks:
+            self._empty.clear()
+            await self._empty.wait()
 
     async def close(self, drain_s: float) -> None:
         """Let what runs end for so long, then cut it."""
@@ -119,7 +121,7 @@ class Reception:
             connection.leave()
         if drain_s > 0 and self._tasks:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), drain_s)
+                await asyncio.wait_for(self.emptied(), drain_s)
         for connection in self.open:
             connection.cut()
         if self._tasks:
@@ -127,10 +129,8 @@ class Reception:
 
     # --- inside --------------------------------------------------------------------
 
-    def _has_room(self, job: Job | None, peer: Peer) -> bool:
-        """Say whether one more connection is heard; one of a stranger is counted."""
-        if job is not None:
-            return job.connections < job.caps.heard
+    def _lets_in(self, peer: Peer) -> bool:
+        """Say whether one more stranger is heard, and count him."""
         each = self._gate.settings.limits.max_connections_per_job
         return self._strangers.enter(peer.origin, each=each, in_all=max(1, self._gate.max_connections // 2))
 

@@ -19,7 +19,7 @@ class Entrance(Protocol):
     """Knows whose a request is that comes in here."""
 
     def anyones(self, peer: Peer) -> Job | None:
-        """The job that all requests of this peer are of; ``None``: each has to show it."""
+        """The job that all requests of this peer are of, who is welcome; ``None``: each has to show it."""
 
     def welcomes(self, peer: Peer) -> bool:
         """Say whether anything is heard from this peer at all."""

@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many connections a job may hold; so many more are answered with 429, the rest is closed unheard."""
+    """How many connections a job may hold.
+
+    Attributes:
+        connections: More are answered with 429.
+        heard: Connections whose head is read at all; the rest is closed unheard.
+    """
 
     connections: int
-
-    @property
-    def heard(self) -> int:
-        """Connections whose head is read at all."""
-        return 2 * self.connections
+    heard: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,8 @@ class Job:
 
     def _take(self, settings: JobSettings, node: Settings) -> None:
         self.settings = settings
-        self.caps = Caps(min(settings.max_connections, node.limits.max_connections_per_job))
+        connections = min(settings.max_connections, node.limits.max_connections_per_job)
+        self.caps = Caps(connections, heard=2 * connections)
         name = settings.job_header
         self.header = (name.encode("ascii"), self.id.encode("ascii")) if name else None
         self._lifetime.set(

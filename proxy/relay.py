@@ -103,17 +103,20 @@ class Relay:
 
     def start(self) -> None:
         """Pass on what the source has read already, then everything it reads."""
-        self.source.reader = self
-        self._held = memoryview(bytes(self.source.take_inbox())) if self.source.inbox else _NOTHING
-        self._source_end = EOF if self.source.at_eof else None
+        source = self.source
+        source.reader = self
+        if source.inbox:
+            self._held = memoryview(bytes(source.take_inbox()))
+        if source.at_eof:
+            self._source_end = EOF
         is_whole = self._framing is not None and self._framing.done
         if self._preface and (is_whole or not self._held):
             self._write(())
         if is_whole:
-            self.source.inbox += self._held
+            source.inbox += self._held
             self._finish(End.COMPLETE)
             return
-        if self.source.is_lost:
+        if source.is_lost:
             self.lost()
         if self.end is None:
             self._go_on()

@@ -127,9 +127,11 @@ class Visit:
         """
         if self.stranger is not None:
             raise self.stranger
-        wait_s = self.count()
-        if self.job.gone is not None:
-            raise ProxyError(self.job.gone)
+        job = self.job
+        wait_s = job.requests.take()  # as ``count`` does: here it has a job
+        self.flooding = wait_s > 0
+        if job.gone is not None:
+            raise ProxyError(job.gone)
         if self.refusal is not None:
             raise ProxyError(self.refusal, "Too many connections are open. Close some, or try again later.")
         if draining:
