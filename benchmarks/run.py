@@ -71,6 +71,8 @@ def measure(peers: Sequence[Peer], result: Result, effort: Effort, starts: int) 
                         result.samples[peer.name] += sample
                     print(f"round {number + 1}/{effort.rounds}: {peer.name} done", file=sys.stderr)
                 result.samples[DIRECT].append(bench.direct())
+                _pace(bench, present, folder / f"{number}-paced", result)
+                print(f"round {number + 1}/{effort.rounds}: all at a fixed rate done", file=sys.stderr)
             result.start = run_start.measure(folder / "start", served.port, starts, cores[0])
 
 
@@ -82,6 +84,21 @@ def _measured(bench: Round, peer: Peer, folder: Path, result: Result) -> list[Sa
         result.missing[peer.name] = f"it failed: {error}"
         print(f"{peer.name} failed: {error}", file=sys.stderr)
         return []
+
+
+def _pace(bench: Round, peers: Sequence[Peer], folder: Path, result: Result) -> None:
+    """Complete the samples of a round, all proxies being asked in turn."""
+    with bench.together([peer for peer in peers if peer.name not in result.missing], folder) as targets:
+        for name, pace in bench.paced(targets).items():
+            if isinstance(pace, LoadError):
+                result.missing[name] = f"it failed: {pace}"
+                continue
+            result.samples[name][-1] = replace(
+                result.samples[name][-1],
+                rate_per_s=pace.per_s,
+                rate_p50_ms=pace.p50_ms,
+                rate_p99_ms=pace.p99_ms,
+            )
 
 
 def link(file: Path, plot: Path) -> str:

@@ -7,16 +7,17 @@ import random
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import load
 import load_times
 import processes
 from load_target import BIG_BYTES, MEDIUM, SMALL, LoadError, Target, check, publish, until_accepting
 from peer_configurations import GATE_LOG
-from peers import ORIGIN, Peer
+from peers import DIRECT, ORIGIN, Peer
 
 _GB = 1e9
 #: Below the range that connections are made from (ip(7), ip_local_port_range).
@@ -35,12 +36,19 @@ class Effort:
     tunnels: int
     requests_s: int
     downloads: int
-    open_loop_s: float
+    paced_turns: int
+    paced_s: float
     alone: int
 
 
-FULL = Effort(rounds=3, starts=3, tunnels=3000, requests_s=3, downloads=4, open_loop_s=4.0, alone=300)
-QUICK = Effort(rounds=1, starts=1, tunnels=300, requests_s=1, downloads=1, open_loop_s=0.5, alone=30)
+FULL = Effort(
+    rounds=3, starts=3, tunnels=3000, requests_s=3, downloads=4, paced_turns=5, paced_s=1.0, alone=300
+)
+QUICK = Effort(
+    rounds=1, starts=1, tunnels=300, requests_s=1, downloads=1, paced_turns=1, paced_s=0.5, alone=30
+)
+#: Before each turn, for what a proxy has to find again after the others.
+_WARM_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,9 @@ class Sample:
     gb_per_s: float
     connects_per_s: float
     gets_per_s: float
-    rate_per_s: float
-    rate_p50_ms: float
-    rate_p99_ms: float
+    rate_per_s: float | None = None
+    rate_p50_ms: float | None = None
+    rate_p99_ms: float | None = None
     added_connect_us: float | None = None
     added_get_us: float | None = None
     rss_idle_mb: float | None = None
@@ -74,6 +82,25 @@ class Sample:
     rss_tunnels_mb: float | None = None
     ready_ms: float | None = None
     restarts_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What came of tunnels that do not wait for each other, in all turns together."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+def pace_of(loops: Sequence[load_times.OpenLoop]) -> Pace:
+    """Take all turns of a proxy together."""
+    took_s = sorted(took_s for loop in loops for took_s in loop.took_s)
+    return Pace(
+        statistics.fmean(loop.per_s for loop in loops),
+        load_times.percentile(took_s, 0.5) * 1e3,
+        load_times.percentile(took_s, 0.99) * 1e3,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +184,42 @@ class Round:
             restarts_per_s=restarts_per_s,
         )
 
+    @contextlib.contextmanager
+    def together(self, peers: Sequence[Peer], folder: Path) -> Iterator[dict[str, Target]]:
+        """Have all run at once, each beside the others on the one core; the origin is one of them."""
+        targets = {DIRECT: self._straight}
+        with contextlib.ExitStack() as stack:
+            for peer in peers:
+                ports = [free_port() for _ in range(peer.ports)]
+                place = folder / quote(peer.name)
+                command = peer.prepare(place, ports, self._origin.port)
+                targets[peer.name] = Target(ports, self._origin.port, is_proxy=peer.is_proxy)
+                stack.enter_context(self._beside(peer, place))
+                stack.enter_context(self._running(peer, command, targets[peer.name], place, []))
+            yield targets
+
+    def paced(self, targets: dict[str, Target]) -> dict[str, Pace | LoadError]:
+        """Ask one after the other at a fixed rate, each for a second, again and again.
+
+        A virtual machine changes its speed by the minute: so what is compared is measured in the same ones.
+        Who is not asked sleeps.
+        """
+        loops: dict[str, list[load_times.OpenLoop]] = {name: [] for name in targets}
+        failed: dict[str, LoadError] = {}
+        for turn in range(self._effort.paced_turns):
+            for name in targets if turn % 2 == 0 else reversed(targets):
+                if name in failed:
+                    continue
+                try:
+                    if turn == 0:
+                        check(targets[name])
+                        load.tunnels(targets[name], self._effort.tunnels)
+                    load_times.open_loop(targets[name], RATE_PER_S, _WARM_S)
+                    loops[name].append(load_times.open_loop(targets[name], RATE_PER_S, self._effort.paced_s))
+                except LoadError as error:
+                    failed[name] = error
+        return {name: failed.get(name) or pace_of(loops[name]) for name in targets}
+
     def _beside(self, peer: Peer, folder: Path) -> contextlib.AbstractContextManager[object]:
         if peer.beside is None:
             return contextlib.nullcontext()
@@ -198,7 +261,6 @@ class Round:
         get_cpu_s, count = gets(SMALL)
         get_16k_cpu_s, count_16k = gets(MEDIUM)
         bulk_cpu_s, bulk_s = spent(lambda: sum(load.bulk(target, turn) for turn in range(effort.downloads)))
-        open_loop = load_times.open_loop(target, RATE_PER_S, effort.open_loop_s)
         moved_gb = BIG_BYTES * effort.downloads / _GB
         return Sample(
             connect_us=connect_cpu_s / effort.tunnels * 1e6,
@@ -208,9 +270,6 @@ class Round:
             gb_per_s=moved_gb / bulk_s,
             connects_per_s=effort.tunnels / connect_s,
             gets_per_s=count / effort.requests_s,
-            rate_per_s=open_loop.per_s,
-            rate_p50_ms=load_times.percentile(open_loop.took_s, 0.5) * 1e3,
-            rate_p99_ms=load_times.percentile(open_loop.took_s, 0.99) * 1e3,
         )
 
 
