@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import operator
 import os
 import signal
 import time
@@ -68,8 +69,9 @@ class Process:
     def over(self) -> None:
         # One more request to stop must not make a failure of an end that has come. Not SIG_IGN before the
         # interpreter ends: programs that are started would inherit it. But at its very end the interpreter
-        # replaces every handler by the default.
-        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        # replaces every handler by the default. A handler in Python would be interrupted by the next signal,
+        # and that one by the next, until there is no stack left: this one is in C, and does nothing.
+        signal.signal(signal.SIGTERM, operator.is_)
         atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
     def problem(self, text: str) -> None:
