@@ -31,7 +31,7 @@ import run_start
 from installed import compile_checkout
 from load_target import LoadError
 from peers import DIRECT, ENVOY, ORIGIN, PEERS, PROXY_PY, TWO_WORKERS, Peer, find, gate_by, has_workers
-from run_measures import FULL, QUICK, Effort, Round, Sample, origin
+from run_measures import FULL, QUICK, Effort, Round, check_log, origin
 from run_report import Result, machine, report
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -65,40 +65,37 @@ def measure(peers: Sequence[Peer], result: Result, effort: Effort, starts: int) 
         with origin(folder / "origin", cores[1]) as served:
             bench = Round(served, effort, cores)
             for number in range(effort.rounds):
-                for turn, peer in enumerate(present if number % 2 == 0 else reversed(present)):
-                    if peer.name not in result.missing:
-                        sample = _measured(bench, peer, folder / f"{number}-{turn}", result)
-                        result.samples[peer.name] += sample
-                    print(f"round {number + 1}/{effort.rounds}: {peer.name} done", file=sys.stderr)
-                result.samples[DIRECT].append(bench.direct())
-                _pace(bench, present, folder / f"{number}-paced", result)
-                print(f"round {number + 1}/{effort.rounds}: all at a fixed rate done", file=sys.stderr)
+                _round(bench, present if number % 2 == 0 else present[::-1], folder / str(number), result)
+                print(f"round {number + 1}/{effort.rounds} done", file=sys.stderr)
             result.start = run_start.measure(folder / "start", served.port, starts, cores[0])
 
 
-def _measured(bench: Round, peer: Peer, folder: Path, result: Result) -> list[Sample]:
-    """Return a sample; or none, and remember why."""
-    try:
-        return [bench.of(peer, folder)]
-    except (LoadError, OSError) as error:
-        result.missing[peer.name] = f"it failed: {error}"
-        print(f"{peer.name} failed: {error}", file=sys.stderr)
-        return []
+def _round(bench: Round, peers: Sequence[Peer], folder: Path, result: Result) -> None:
+    """Measure each alone, then all in turn; remember why one is not there any more."""
 
+    def failed(name: str, error: Exception) -> None:
+        result.missing[name] = f"it failed: {error}"
+        print(f"{name} failed: {error}", file=sys.stderr)
 
-def _pace(bench: Round, peers: Sequence[Peer], folder: Path, result: Result) -> None:
-    """Complete the samples of a round, all proxies being asked in turn."""
-    with bench.together([peer for peer in peers if peer.name not in result.missing], folder) as targets:
-        for name, pace in bench.paced(targets).items():
-            if isinstance(pace, LoadError):
-                result.missing[name] = f"it failed: {pace}"
-                continue
-            result.samples[name][-1] = replace(
-                result.samples[name][-1],
-                rate_per_s=pace.per_s,
-                rate_p50_ms=pace.p50_ms,
-                rate_p99_ms=pace.p99_ms,
-            )
+    alone: dict[str, dict[str, float]] = {DIRECT: {}}
+    for peer in peers:
+        if peer.name in result.missing:
+            continue
+        try:
+            alone[peer.name] = bench.alone(peer, folder / f"alone-{quote(peer.name)}")
+        except (LoadError, OSError) as error:
+            failed(peer.name, error)
+    with bench.together([peer for peer in peers if peer.name in alone], folder) as running:
+        samples = bench.in_turn(running)
+    for name, sample in samples.items():
+        try:
+            if isinstance(sample, LoadError):
+                raise sample
+            check_log(running[name].log)
+        except LoadError as error:
+            failed(name, error)
+        else:
+            result.samples[name].append(replace(sample, **alone[name]))
 
 
 def link(file: Path, plot: Path) -> str:

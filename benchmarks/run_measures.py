@@ -1,4 +1,4 @@
-"""One round of one proxy: everything that ``run.py`` asks of it."""
+"""One round of all proxies: everything that ``run.py`` asks of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import random
 import socket
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,24 +31,25 @@ RATE_PER_S = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much each measurement does: enough for some 50 ticks of 10 ms, or for a glance."""
+    """How much is done in each round: enough for some 50 ticks of 10 ms, or for a glance.
+
+    Attributes:
+        turns: Each proxy has so many, with ``tunnels``, GETs for ``requests_s``, ``downloads``, and
+            tunnels at a fixed rate for ``paced_s``.
+    """
 
     rounds: int
     starts: int
+    alone: int
+    turns: int
     tunnels: int
     requests_s: int
     downloads: int
-    paced_turns: int
     paced_s: float
-    alone: int
 
 
-FULL = Effort(
-    rounds=3, starts=3, tunnels=3000, requests_s=3, downloads=4, paced_turns=5, paced_s=1.0, alone=300
-)
-QUICK = Effort(
-    rounds=1, starts=1, tunnels=300, requests_s=1, downloads=1, paced_turns=1, paced_s=0.5, alone=30
-)
+FULL = Effort(rounds=3, starts=3, alone=300, turns=4, tunnels=750, requests_s=1, downloads=1, paced_s=1.0)
+QUICK = Effort(rounds=1, starts=1, alone=30, turns=1, tunnels=300, requests_s=1, downloads=1, paced_s=0.5)
 #: Before each turn, for what a proxy has to find again after the others.
 _WARM_S = 0.1
 
@@ -72,9 +75,9 @@ class Sample:
     gb_per_s: float
     connects_per_s: float
     gets_per_s: float
-    rate_per_s: float | None = None
-    rate_p50_ms: float | None = None
-    rate_p99_ms: float | None = None
+    rate_per_s: float
+    rate_p50_ms: float
+    rate_p99_ms: float
     added_connect_us: float | None = None
     added_get_us: float | None = None
     rss_idle_mb: float | None = None
@@ -85,22 +88,66 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """What came of tunnels that do not wait for each other, in all turns together."""
+class Running:
+    """A proxy that runs, or the origin itself.
 
-    per_s: float
-    p50_ms: float
-    p99_ms: float
+    Attributes:
+        log: Of a gate.
+    """
+
+    target: Target
+    pid: int
+    log: Path
 
 
-def pace_of(loops: Sequence[load_times.OpenLoop]) -> Pace:
-    """Take all turns of a proxy together."""
-    took_s = sorted(took_s for loop in loops for took_s in loop.took_s)
-    return Pace(
-        statistics.fmean(loop.per_s for loop in loops),
-        load_times.percentile(took_s, 0.5) * 1e3,
-        load_times.percentile(took_s, 0.99) * 1e3,
-    )
+class Done:
+    """What one proxy has done in the turns of a round."""
+
+    def __init__(self, running: Running, effort: Effort, core: int) -> None:
+        self._running = running
+        self._effort = effort
+        self._core = core  # of the load
+        self._cpu_s: dict[str, float] = defaultdict(float)
+        self._amount: dict[str, float] = defaultdict(float)  # requests, or seconds
+        self._paced: list[load_times.OpenLoop] = []
+
+    def turn(self) -> None:
+        """Load it.
+
+        Raises:
+            LoadError: It does not do what it should.
+        """
+        target, effort = self._running.target, self._effort
+        load_times.open_loop(target, RATE_PER_S, _WARM_S)
+        self._spend("tunnels", partial(load.tunnels, target, effort.tunnels))
+        for path in (SMALL, MEDIUM):
+            self._spend(path, partial(load.requests, target, path, effort.requests_s, self._core))
+        for turn in range(effort.downloads):
+            self._spend("bulk", partial(load.bulk, target, turn))
+        self._paced.append(load_times.open_loop(target, RATE_PER_S, effort.paced_s))
+
+    def _spend(self, what: str, work: Callable[[], float]) -> None:
+        before = processes.cpu_s(self._running.pid)
+        self._amount[what] += work()
+        self._cpu_s[what] += processes.cpu_s(self._running.pid) - before
+
+    def sample(self) -> Sample:
+        """Take all turns together."""
+        effort, cpu_s, amount, turns = self._effort, self._cpu_s, self._amount, len(self._paced)
+        tunnels, gb = effort.tunnels * turns, BIG_BYTES * effort.downloads * turns / _GB
+        took_s = sorted(took_s for loop in self._paced for took_s in loop.took_s)
+        return Sample(
+            connect_us=cpu_s["tunnels"] / tunnels * 1e6,
+            get_us=cpu_s[SMALL] / amount[SMALL] * 1e6,
+            get_16k_us=cpu_s[MEDIUM] / amount[MEDIUM] * 1e6,
+            cpu_s_per_gb=cpu_s["bulk"] / gb,
+            gb_per_s=gb / amount["bulk"],
+            connects_per_s=tunnels / amount["tunnels"],
+            gets_per_s=amount[SMALL] / (effort.requests_s * turns),
+            rate_per_s=statistics.fmean(loop.per_s for loop in self._paced),
+            rate_p50_ms=load_times.percentile(took_s, 0.5) * 1e3,
+            rate_p99_ms=load_times.percentile(took_s, 0.99) * 1e3,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +182,7 @@ def check_log(file: Path) -> None:
 
 
 class Round:
-    """One proxy after the other, on a core of its own."""
+    """All proxies on one core, the load and the origin on another."""
 
     def __init__(self, origin: Origin, effort: Effort, cores: tuple[int, int]) -> None:
         self._origin = origin
@@ -143,21 +190,14 @@ class Round:
         self._cores = cores
         self._straight = Target([origin.port], origin.port, is_proxy=False)
 
-    def direct(self) -> Sample:
-        """Ask the origin itself; the CPU is the origin's."""
-        check(self._straight)
-        return self._loaded(self._straight, self._origin.pid)
-
-    def of(self, peer: Peer, folder: Path) -> Sample:
-        """Start a proxy some times, check it, load it, stop it.
+    def alone(self, peer: Peer, folder: Path) -> dict[str, float]:
+        """Start a proxy some times, alone, check it, weigh it, stop it; return these fields of its sample.
 
         Raises:
             LoadError: It does not do what it should.
         """
-        ports = [free_port() for _ in range(peer.ports)]
-        command = peer.prepare(folder, ports, self._origin.port)
-        target = Target(ports, self._origin.port, is_proxy=peer.is_proxy)
         ready_s: list[float] = []
+        command, target = self._prepared(peer, folder)
         with self._beside(peer, folder):
             began = time.perf_counter()
             for _ in range(self._effort.starts):
@@ -171,54 +211,52 @@ class Round:
                 with load.idle_tunnels(target, IDLE_TUNNELS):
                     rss_tunnels = processes.rss_bytes(pid)
                 added = self._added(target)
-                loaded = self._loaded(target, pid)
-        check_log(folder / GATE_LOG)
-        return replace(
-            loaded,
-            added_connect_us=added[0],
-            added_get_us=added[1],
-            rss_idle_mb=rss_idle / 1e6,
-            rss_first_mb=rss_first / 1e6,
-            rss_tunnels_mb=rss_tunnels / 1e6,
-            ready_ms=statistics.median(ready_s) * 1e3,
-            restarts_per_s=restarts_per_s,
-        )
+        return {
+            "added_connect_us": added[0],
+            "added_get_us": added[1],
+            "rss_idle_mb": rss_idle / 1e6,
+            "rss_first_mb": rss_first / 1e6,
+            "rss_tunnels_mb": rss_tunnels / 1e6,
+            "ready_ms": statistics.median(ready_s) * 1e3,
+            "restarts_per_s": restarts_per_s,
+        }
 
     @contextlib.contextmanager
-    def together(self, peers: Sequence[Peer], folder: Path) -> Iterator[dict[str, Target]]:
-        """Have all run at once, each beside the others on the one core; the origin is one of them."""
-        targets = {DIRECT: self._straight}
+    def together(self, peers: Sequence[Peer], folder: Path) -> Iterator[dict[str, Running]]:
+        """Have all run at once; the origin is one of them. Who is not asked sleeps."""
+        running = {DIRECT: Running(self._straight, self._origin.pid, folder / GATE_LOG)}
         with contextlib.ExitStack() as stack:
             for peer in peers:
-                ports = [free_port() for _ in range(peer.ports)]
                 place = folder / quote(peer.name)
-                command = peer.prepare(place, ports, self._origin.port)
-                targets[peer.name] = Target(ports, self._origin.port, is_proxy=peer.is_proxy)
+                command, target = self._prepared(peer, place)
                 stack.enter_context(self._beside(peer, place))
-                stack.enter_context(self._running(peer, command, targets[peer.name], place, []))
-            yield targets
+                pid = stack.enter_context(self._running(peer, command, target, place, []))
+                running[peer.name] = Running(target, pid, place / GATE_LOG)
+            yield running
 
-    def paced(self, targets: dict[str, Target]) -> dict[str, Pace | LoadError]:
-        """Ask one after the other at a fixed rate, each for a second, again and again.
+    def in_turn(self, running: dict[str, Running]) -> dict[str, Sample | LoadError]:
+        """Load one after the other for some seconds, again and again.
 
         A virtual machine changes its speed by the minute: so what is compared is measured in the same ones.
-        Who is not asked sleeps.
         """
-        loops: dict[str, list[load_times.OpenLoop]] = {name: [] for name in targets}
+        done = {name: Done(each, self._effort, self._cores[1]) for name, each in running.items()}
         failed: dict[str, LoadError] = {}
-        for turn in range(self._effort.paced_turns):
-            for name in targets if turn % 2 == 0 else reversed(targets):
+        for turn in range(self._effort.turns):
+            for name in running if turn % 2 == 0 else reversed(running):
                 if name in failed:
                     continue
                 try:
                     if turn == 0:
-                        check(targets[name])
-                        load.tunnels(targets[name], self._effort.tunnels)
-                    load_times.open_loop(targets[name], RATE_PER_S, _WARM_S)
-                    loops[name].append(load_times.open_loop(targets[name], RATE_PER_S, self._effort.paced_s))
+                        check(running[name].target)
+                    done[name].turn()
                 except LoadError as error:
                     failed[name] = error
-        return {name: failed.get(name) or pace_of(loops[name]) for name in targets}
+        return {name: failed.get(name) or done[name].sample() for name in running}
+
+    def _prepared(self, peer: Peer, folder: Path) -> tuple[list[str], Target]:
+        ports = [free_port() for _ in range(peer.ports)]
+        command = peer.prepare(folder, ports, self._origin.port)
+        return command, Target(ports, self._origin.port, is_proxy=peer.is_proxy)
 
     def _beside(self, peer: Peer, folder: Path) -> contextlib.AbstractContextManager[object]:
         if peer.beside is None:
@@ -244,32 +282,6 @@ class Round:
         return (
             (statistics.median(through.connect_s) - statistics.median(straight.connect_s)) * 1e6,
             (statistics.median(through.get_s) - statistics.median(straight.get_s)) * 1e6,
-        )
-
-    def _loaded(self, target: Target, pid: int) -> Sample:
-        effort = self._effort
-
-        def spent(work: Callable[[], float]) -> tuple[float, float]:
-            before = processes.cpu_s(pid)
-            result = work()
-            return processes.cpu_s(pid) - before, result
-
-        def gets(path: str) -> tuple[float, float]:
-            return spent(lambda: load.requests(target, path, effort.requests_s, self._cores[1]))
-
-        connect_cpu_s, connect_s = spent(lambda: load.tunnels(target, effort.tunnels))
-        get_cpu_s, count = gets(SMALL)
-        get_16k_cpu_s, count_16k = gets(MEDIUM)
-        bulk_cpu_s, bulk_s = spent(lambda: sum(load.bulk(target, turn) for turn in range(effort.downloads)))
-        moved_gb = BIG_BYTES * effort.downloads / _GB
-        return Sample(
-            connect_us=connect_cpu_s / effort.tunnels * 1e6,
-            get_us=get_cpu_s / count * 1e6,
-            get_16k_us=get_16k_cpu_s / count_16k * 1e6,
-            cpu_s_per_gb=bulk_cpu_s / moved_gb,
-            gb_per_s=moved_gb / bulk_s,
-            connects_per_s=effort.tunnels / connect_s,
-            gets_per_s=count / effort.requests_s,
         )
 
 
