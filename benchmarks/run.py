@@ -8,7 +8,7 @@ splice relay and the origin itself stand for what no proxy can do better.
                              [--no-install] [--json FILE] [--markdown FILE] [--plot FILE]
 
 Needs nginx and wrk; Envoy and proxy.py are installed by pip outside the tree; what else is missing is said
-to be. Three rounds take about ten minutes, --quick two.
+to be. Three rounds take about twelve minutes, --quick two.
 """
 
 from __future__ import annotations
