@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain, zip_longest
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from jobgate.config.host import Address
 
@@ -31,10 +31,8 @@ ATTEMPT_DELAY_S = 0.25
 MAX_ATTEMPTS = 8
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-#: A connected socket, and the address at its other end as text.
-Dialled: TypeAlias = tuple[socket.socket, str]
 Connect = Callable[[socket.socket, tuple[str, int]], Awaitable[None]]
-Attempt = Callable[[Address], Coroutine[None, None, Dialled]]
+Attempt = Callable[[Address], Coroutine[None, None, socket.socket]]
 
 
 class Dialer(Protocol):
@@ -42,8 +40,8 @@ class Dialer(Protocol):
 
     def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Awaitable[Dialled]:
-        """Return a connected non-blocking socket and where it leads, or raise ``ProxyError``."""
+    ) -> Awaitable[socket.socket]:
+        """Return a connected non-blocking socket, or raise ``ProxyError``."""
 
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -78,8 +76,8 @@ def dial(
     receive_buffer_bytes: int | None,
     attempt_delay_s: float = ATTEMPT_DELAY_S,
     connect: Connect | None = None,
-) -> Coroutine[None, None, Dialled]:
-    """Return a connected non-blocking TCP socket with ``TCP_NODELAY`` and where it leads; the caller owns it.
+) -> Coroutine[None, None, socket.socket]:
+    """Return a connected non-blocking TCP socket with ``TCP_NODELAY``; the caller owns it.
 
     The families take turns in the given order; the next address is tried when the
     last one has failed or has not answered for ``attempt_delay_s``. The first
@@ -108,7 +106,7 @@ def dial(
 
 async def _first(
     addresses: Sequence[Address], attempt: Attempt, timeout_s: float, attempt_delay_s: float
-) -> Dialled:
+) -> socket.socket:
     try:
         async with asyncio.timeout(timeout_s):
             if len(addresses) == 1:
@@ -131,7 +129,7 @@ async def _open(
     receive_buffer_bytes: int | None,
     connect: Connect | None = None,
     timeout_s: float = math.inf,
-) -> Dialled:
+) -> socket.socket:
     """Open one socket to one address."""
     try:
         sock = _tcp_socket(address, receive_buffer_bytes)
@@ -151,7 +149,7 @@ async def _open(
     except BaseException:
         sock.close()
         raise
-    return sock, peer[0]
+    return sock
 
 
 # Jobs dial few addresses again and again.
@@ -238,9 +236,9 @@ def _check_peer(sock: socket.socket, peer: SocketAddress, address: Address, text
         raise _failure(Reason.CONNECT_REFUSED)
 
 
-async def _race(queue: list[Address], attempt: Attempt, delay_s: float) -> Dialled:
+async def _race(queue: list[Address], attempt: Attempt, delay_s: float) -> socket.socket:
     queue.reverse()
-    running: list[asyncio.Task[Dialled]] = []  # in the order of their starts
+    running: list[asyncio.Task[socket.socket]] = []  # in the order of their starts
     failures: list[ProxyError] = []
     try:
         while queue or running:
@@ -261,8 +259,10 @@ async def _race(queue: list[Address], attempt: Attempt, delay_s: float) -> Diall
     raise min(failures, key=lambda failure: _TELLING.index(failure.reason))
 
 
-def _first_connected(done: set[asyncio.Task[Dialled]], failures: list[ProxyError]) -> Dialled | None:
-    winner: Dialled | None = None
+def _first_connected(
+    done: set[asyncio.Task[socket.socket]], failures: list[ProxyError]
+) -> socket.socket | None:
+    winner: socket.socket | None = None
     for task in done:
         try:
             connected = task.result()
@@ -272,18 +272,18 @@ def _first_connected(done: set[asyncio.Task[Dialled]], failures: list[ProxyError
         if winner is None:
             winner = connected
         else:
-            connected[0].close()
+            connected.close()
     return winner
 
 
-def _abandon(tasks: Iterable[asyncio.Task[Dialled]]) -> None:
+def _abandon(tasks: Iterable[asyncio.Task[socket.socket]]) -> None:
     """Close the losers: a cancelled attempt closes its own socket, a finished one is closed here.
 
     Nothing is awaited, so that a cancellation cannot come between and lose the winner.
     """
     for task in tasks:
         if not task.cancel() and task.exception() is None:
-            task.result()[0].close()
+            task.result().close()
 
 
 def _reason_of(error: OSError) -> Reason:

@@ -58,16 +58,21 @@ async def _dial(
     """Connect directly, or through the node's upstream proxy, to exactly one of the vetted addresses."""
     exchange.allow(gate.soon)
     timeout_s, buffer_bytes = gate.settings.timeouts.dial_s, job.down.receive_buffer_bytes
-    through, dialer = gate.upstream, gate.dialer
-    if through is not None and through.serves(target.host, addresses):
-        dialer = through.open
+    upstream = gate.upstream
     started = time.monotonic()
     try:
-        sock, exchange.address = await dialer(
+        if upstream is not None and upstream.serves(target.host, addresses):
+            tunnel = await upstream.open(
+                addresses, target.port, timeout_s=timeout_s, receive_buffer_bytes=buffer_bytes
+            )
+            exchange.address = str(tunnel.address)
+            return tunnel.sock
+        sock = await gate.dialer(
             addresses, target.port, timeout_s=timeout_s, receive_buffer_bytes=buffer_bytes
         )
     finally:
         exchange.connect_s += time.monotonic() - started
+    exchange.address = _peer_address(sock)
     return sock
 
 
@@ -111,3 +116,12 @@ async def _resolve(
         raise
     finally:
         exchange.dns_s += time.monotonic() - started
+
+
+def _peer_address(sock: socket.socket) -> str:
+    try:
+        address: str = sock.getpeername()[0]
+    except OSError:  # reset as soon as it was accepted
+        sock.close()
+        raise ProxyError(Reason.UPSTREAM_CLOSED, "The origin closed the connection at once.") from None
+    return address

@@ -13,11 +13,12 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from jobgate.config.gateway import UpstreamSettings
 from jobgate.config.host import Address, Authority, Host, Name
 
-from .dial import Dialer, Dialled
+from .dial import Dialer
 from .errors import ProxyError, Reason
 from .head import HeadLimits, ResponseHead, check_partial_response, find_head_end, parse_response_head
 from .resolver import Resolver
@@ -78,6 +79,13 @@ def judge(response: ResponseHead) -> None:
     raise ProxyError(reason, detail)
 
 
+class Tunnelled(NamedTuple):
+    """A connected socket, and the origin's address at the other end of the tunnel."""
+
+    sock: socket.socket
+    address: Address
+
+
 class UpstreamDialer:
     """Reaches origins through the node's upstream proxy.
 
@@ -112,8 +120,8 @@ class UpstreamDialer:
 
     async def open(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
-        """Open a tunnel to the first of the addresses that the proxy reaches; say which that was.
+    ) -> Tunnelled:
+        """Open a tunnel to the first of the addresses that the proxy reaches.
 
         Args:
             addresses: Vetted, at least one.
@@ -138,11 +146,11 @@ class UpstreamDialer:
 
     async def _attempt(
         self, address: Address, port: int, timeout_s: float, buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> Tunnelled:
         proxy = self._settings.proxy
         assert proxy is not None  # noqa: S101 (for the type checker)
         try:
-            sock, _ = await self._dial(
+            sock = await self._dial(
                 await self._addresses(proxy.host),
                 proxy.port,
                 timeout_s=timeout_s,
@@ -155,7 +163,7 @@ class UpstreamDialer:
         except BaseException:
             sock.close()
             raise
-        return sock, str(address)
+        return Tunnelled(sock, address)
 
     async def _addresses(self, host: Host) -> Sequence[Address]:
         if isinstance(host, Name):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from jobgate.config.host import Address
 from jobgate.proxy.connects import ConnectHeads
-from jobgate.proxy.dial import Dialled
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import RequestHead
 from jobgate.proxy.sockets import StreamSocket
@@ -84,7 +83,7 @@ class OnceDialer(DialHook):
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         if self.dials:
             raise ProxyError(Reason.CONNECT_REFUSED)
         return await super().__call__(
@@ -142,11 +141,11 @@ class UnboundedDialer(DialHook):
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
-        sock, address = await super().__call__(
+    ) -> socket.socket:
+        sock = await super().__call__(
             addresses, port, timeout_s=timeout_s, receive_buffer_bytes=receive_buffer_bytes
         )
-        return Unbounded(fileno=sock.detach()), address
+        return Unbounded(fileno=sock.detach())
 
 
 async def test_upstream_that_cannot_be_bounded_is_let_go() -> None:

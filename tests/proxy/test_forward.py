@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
 
 from jobgate.config.host import Address
-from jobgate.proxy.dial import Dialled, dial
+from jobgate.proxy.dial import dial
 from jobgate.proxy.errors import ProxyError
 from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.forward import IDEMPOTENT, MAX_INTERIM, Forward, ForwardOptions
@@ -381,7 +382,7 @@ class HeldDial(DialHook):
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         self.asked.set()
         await self.go.wait()
         return await dial(

@@ -9,7 +9,6 @@ import pytest
 from jobgate.config.host import Address, Name
 from jobgate.config.settings import DnsSettings
 from jobgate.proxy.decision import Kind, Target
-from jobgate.proxy.dial import Dialled
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.exchange import Exchange
 from jobgate.proxy.journal import Journal
@@ -109,7 +108,7 @@ class Ipv6Refused(DialHook):
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         if addresses[0].version == 6:
             self.dials.append((str(addresses[0]), port))
             raise ProxyError(Reason.CONNECT_REFUSED)

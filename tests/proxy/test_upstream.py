@@ -15,7 +15,6 @@ from jobgate.config.host import Address, Authority, Host, Name, parse_authority
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import DnsSettings
 from jobgate.config.upstream import DIRECT_NOTHING, DirectHosts, UpstreamProxy
-from jobgate.proxy.dial import Dialled
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.head import HeadLimits
 from jobgate.proxy.resolver import Resolver
@@ -141,13 +140,13 @@ class Proxies:
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         self.dialled.append((str(addresses[0]), port))
         near, far = socket.socketpair()
         near.setblocking(False)
         self.ends.append(far)
         far.sendall(self._answers.pop(0))
-        return near, str(addresses[0])
+        return near
 
     def asked(self) -> list[bytes]:
         """First lines of the requests, one a connection."""
@@ -179,7 +178,7 @@ async def opened(proxies: Proxies, resolver: Resolver, *texts: str, timeout_s: f
             [ip_address(text) for text in texts], 443, timeout_s=timeout_s, receive_buffer_bytes=None
         )
         sock.close()
-        return address
+        return str(address)
     finally:
         await resolver.close()
 

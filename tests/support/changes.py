@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,6 @@ from jobgate.config.host import Address, Name
 from jobgate.config.policy import JobPolicy
 from jobgate.config.rules import RuleSet
 from jobgate.config.settings import JobSettings, NodeSettings
-from jobgate.proxy.dial import Dialled
 from jobgate.proxy.job import Job
 from jobgate.proxy.resolver import Resolution
 
@@ -75,15 +75,15 @@ class HeldDialer(DialHook):
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         """Connect, then wait."""
-        dialled = await super().__call__(
+        sock = await super().__call__(
             addresses, port, timeout_s=timeout_s, receive_buffer_bytes=receive_buffer_bytes
         )
         self.connected.set()
         try:
             await self.go.wait()
         except BaseException:
-            dialled[0].close()
+            sock.close()
             raise
-        return dialled
+        return sock

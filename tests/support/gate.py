@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from jobgate.config.host import Address, Name
 from jobgate.config.load import load_text
 from jobgate.config.settings import DnsSettings, Settings
-from jobgate.proxy.dial import Dialer, Dialled, dial
+from jobgate.proxy.dial import Dialer, dial
 from jobgate.proxy.entrance import Entrance
 from jobgate.proxy.errors import ProxyError, Reason
 from jobgate.proxy.gate import Gate
@@ -130,7 +130,7 @@ class DialHook:
 
     async def __call__(
         self, addresses: Sequence[Address], port: int, *, timeout_s: float, receive_buffer_bytes: int | None
-    ) -> Dialled:
+    ) -> socket.socket:
         """Try the addresses in order if the port is mapped, else as ``dial`` does."""
         if port not in self._ports:
             self.dials += [(str(address), port) for address in addresses]
